@@ -1,7 +1,7 @@
 """Durations as the document writes them: text that PostgreSQL's `interval` and this room read alike.
 
 Two forms: a number and a unit (`5 min`, `1.5 h`, `2 days`) and `01:30:00`. Months and years are refused: their length
-depends on the date they are added to, so they are no length of time. A day is 24 hours, as in `extract(epoch from ...)`.
+depends on the date they are added to. A day is 24 hours, as in `extract(epoch from ...)`.
 """
 
 import re
@@ -38,7 +38,7 @@ UNITS: Final[dict[str, str]] = {
 # 100 years: longer than any step waits, and far inside both `timedelta` and `interval`.
 LONGEST: Final = timedelta(days=36_525)
 
-_NUMBER_AND_UNIT: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([a-z]+)", re.ASCII)
+_NUMBER_AND_UNIT: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]+)", re.ASCII)
 _CLOCK: Final = re.compile(r"([0-9]{1,6}):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,6}))?", re.ASCII)
 
 
@@ -77,7 +77,7 @@ def format_duration(length: timedelta) -> str:
 
 def _microseconds(text: str) -> int:
     match = _NUMBER_AND_UNIT.fullmatch(text)
-    unit = UNITS.get(match[2]) if match else None
+    unit = UNITS.get(match[2].lower()) if match else None
     if match is None or unit is None:
         raise ValueError(f"{text!r} is no duration: write a number and a unit (5 min, 1.5 h, 2 days) or 01:30:00")
     exact = Decimal(match[1]) * MICROSECONDS[unit]
