@@ -1,0 +1,64 @@
+"""Claims as the engine hands them out, and a log that keeps what it is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pgdurable_core.worker.claims import Attempt, ClaimedStep, Lease, lease_clock
+from pgdurable_core.worker.output import StepLog
+from pgdurable_core.worker.secrets import Masker
+
+
+def claim(**fields: Any) -> ClaimedStep:
+    """Return a claimed step; `args_text` puts JSON text into `args` as it is."""
+    args_text = fields.pop("args_text", None)
+    document = {
+        "instance_id": "0123456789ab",
+        "scope_id": 0,
+        "step": 3,
+        "token": 77,
+        "key": "load",
+        "kind": "python",
+        "label": "load[2]",
+        "idempotency_key": "0123456789ab/3/0",
+        "attempt": 2,
+    } | fields
+    text = json.dumps(document)
+    if args_text is not None:
+        text = f'{text[:-1]}, "args": {args_text}}}'
+    return ClaimedStep.from_json(text)
+
+
+def attempt(step: ClaimedStep, lease_seconds: float = 60) -> Attempt:
+    return Attempt(step, Lease(1, lease_seconds, lease_clock()))
+
+
+class KeptLog(StepLog):
+    """A step log whose sent lines can be read."""
+
+    def __init__(self, masker: Masker | None = None) -> None:
+        self.sent: list[tuple[str, str]] = []
+        super().__init__(self._keep, masker or Masker())
+
+    def _keep(self, stream: str, lines: list[str]) -> None:
+        self.sent.extend((stream, line) for line in lines)
+
+
+class Modules:
+    """A module store: `pin` gives the hash, `fetch` the content."""
+
+    def __init__(self, **sources: str) -> None:
+        self.by_hash: dict[tuple[str, str], str] = {}
+        self.fetched: list[str] = []
+        self.pins = {name.replace("__", "."): self.add(name.replace("__", "."), text) for name, text in sources.items()}
+
+    def add(self, name: str, text: str) -> str:
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        self.by_hash[name, sha256] = text
+        return sha256
+
+    def fetch(self, name: str, sha256: str) -> str:
+        self.fetched.append(name)
+        return self.by_hash[name, sha256]
