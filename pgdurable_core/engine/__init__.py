@@ -1,0 +1,28 @@
+"""Talking to the engine: connections, typed rows, and every statement we send."""
+
+from pgdurable_core.engine.client import Client, Connection, connect, translated
+from pgdurable_core.engine.rows import (
+    AttemptRow,
+    EngineRow,
+    EventRow,
+    InstanceRow,
+    LogRow,
+    StepRow,
+    WorkerRow,
+    WorkflowRow,
+)
+
+__all__ = [
+    "AttemptRow",
+    "Client",
+    "Connection",
+    "EngineRow",
+    "EventRow",
+    "InstanceRow",
+    "LogRow",
+    "StepRow",
+    "WorkerRow",
+    "WorkflowRow",
+    "connect",
+    "translated",
+]

@@ -1,0 +1,131 @@
+"""Every statement that Python sends to the engine, one named constant each.
+
+Positional placeholders stand in the order of the function's arguments; the meaning of each call is in
+`pgdurable_core/sql/README.md`.
+"""
+
+from typing import Final
+
+# What the database is. `df._engine` is readable by its owner alone.
+ENGINE: Final = """
+select schema_version, version, draining, environment, endpoint, system_identifier, database_oid, is_test
+from   df._engine
+"""
+HAS_ENGINE: Final = """
+select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+               where n.nspname = 'df' and c.relname = '_engine')
+"""
+SERVER: Final = """
+select pg_catalog.current_database()::text, current_user::text,
+       pg_catalog.current_setting('server_version'), pg_catalog.current_setting('port'),
+       pg_catalog.inet_server_addr()::text
+"""
+
+# Workers.
+WORK: Final = "call df.work(max_seconds => %s, idle_seconds => %s, worker => %s, pos => %s)"
+HAS_WORK: Final = "select df.has_work(%s)"
+NEXT_DUE: Final = "select df.next_due()"
+TICK: Final = "select df.tick()"
+SIGNAL_STOPS: Final = "select df.signal_stops()"
+REGISTER_WORKER: Final = "select df.register_worker(%s, %s, %s, %s, %s)"
+BEAT: Final = "select df.beat(%s)"
+UNREGISTER_WORKER: Final = "select df.unregister_worker(%s)"
+SLEEP_WORKER: Final = "select df.sleep_worker(%s, %s)"
+WAKE_WORKER: Final = "select df.wake_worker(%s)"
+CLAIM_STEP: Final = "select df.claim_step(%s, %s)"
+COMPLETE_STEP: Final = "select df.complete_step(%s, %s, %s, %s, %s)"
+FAIL_STEP: Final = "select df.fail_step(%s, %s, %s, %s, %s, %s)"
+SKIP_STEP: Final = "select df.skip_step(%s, %s, %s, %s, %s)"
+LOG: Final = "select df.log(%s, %s, %s, %s, %s, %s)"
+STOPPED: Final = "select token, reason from df.stopped(%s)"
+LISTEN: Final = "listen df"
+
+# Workflows and instances.
+START_WORKFLOW: Final = """
+select df.start_workflow(%(name)s, params => %(params)s, logical_date => %(logical_date)s, run_key => %(run_key)s,
+                         label => %(label)s, reason => %(reason)s, traceparent => %(traceparent)s,
+                         namespace => %(namespace)s)
+"""
+CANCEL: Final = "select df.cancel(%s, %s)"
+RETRY_INSTANCE: Final = "select df.retry_instance(%s, %s)"
+EXPLAIN: Final = "select df.explain(%s)"
+PAUSE_WORKFLOW: Final = "select df.pause_workflow(%s, namespace => %s, reason => %s)"
+RESUME_WORKFLOW: Final = "select df.resume_workflow(%s, namespace => %s, reason => %s)"
+
+# What a deployment stores.
+SET_MODULE: Final = "select df.set_module(%s, %s)"
+GET_MODULE: Final = "select df.get_module(%s, %s)"
+SET_CONNECTION: Final = "select df.set_connection(%s, kind => %s, role => %s, namespace => %s)"
+SET_VARIABLE: Final = "select df.set_variable(%s, %s, %s)"
+
+# Rights.
+GRANT_USAGE: Final = "select df.grant_usage(%s)"
+REVOKE_USAGE: Final = "select df.revoke_usage(%s)"
+GRANT_WORKER: Final = "select df.grant_worker(%s, %s)"
+GRANT_OPERATOR: Final = "select df.grant_operator(%s)"
+
+# Views: always every column, in the view's order.
+WORKFLOWS: Final = """
+select namespace, name, version, is_paused, schedule, timezone, next_run_at, step_count, doc, owner, tags, plan_hash,
+       created_at, created_by, actor
+from   df.workflows
+where  (%(namespace)s::text is null or namespace = %(namespace)s)
+and    (%(name)s::text is null or name = %(name)s)
+order  by namespace, name
+"""
+_INSTANCE_COLUMNS: Final = """
+select instance_id, namespace, workflow, version, label, run_key, status, logical_date, params, error, failed_step,
+       submitted_by, actor, reason, traceparent, created_at, started_at, finished_at, is_cancelling
+from   df.instances
+"""
+INSTANCES_OPEN: Final = f"{_INSTANCE_COLUMNS} where status in ('pending', 'running') order by created_at, instance_id"
+INSTANCES_ENDED_SINCE: Final = f"""{_INSTANCE_COLUMNS}
+where  finished_at >= pg_catalog.clock_timestamp() - %s::interval and status = any(%s)
+order  by finished_at desc, instance_id
+limit  %s
+"""
+INSTANCES_OF_WORKFLOW: Final = f"""{_INSTANCE_COLUMNS}
+where  workflow = %s and namespace = %s order by created_at desc, instance_id limit %s
+"""
+# Two are enough to know that a prefix is not unique; '%%' would be a wildcard of the user's, hence starts_with.
+INSTANCES_BY_PREFIX: Final = f"""{_INSTANCE_COLUMNS}
+where  pg_catalog.starts_with(instance_id, %s) order by instance_id limit 5
+"""
+INSTANCE: Final = f"{_INSTANCE_COLUMNS} where instance_id = %s"
+STEPS: Final = """
+select instance_id, scope_id, step, key, map_index, kind, class, status, attempt, max_attempts, result, row_count,
+       error, started_at, finished_at, due_at, pid, sql_text, source, rule, after, doc, reason
+from   df.steps
+where  instance_id = %s
+order  by step, scope_id
+"""
+ATTEMPTS: Final = """
+select instance_id, scope_id, step, key, map_index, generation, attempt, status, error, started_at, finished_at, worker
+from   df.attempts
+where  instance_id = %s
+order  by step, scope_id, generation, attempt, started_at
+"""
+EVENTS: Final = """
+select event_id, at, instance_id, workflow, key, kind, actor, reason, detail
+from   df.events
+where  instance_id = %s
+order  by event_id
+"""
+LOGS: Final = """
+select log_id, at, instance_id, scope_id, step, key, map_index, attempt, stream, line
+from   df.logs
+where  instance_id = %(instance_id)s and log_id > %(after)s and (%(key)s::text is null or key = %(key)s)
+order  by log_id
+limit  %(limit)s
+"""
+WORKERS: Final = """
+select worker_id, name, host, pid, version, started_at, last_beat_at, is_alive, sessions
+from   df.workers
+order  by worker_id
+"""
+QUEUE: Final = """
+select pg_catalog.count(*), pg_catalog.min(s.due_at)
+from   df.steps s
+join   df.instances i on i.instance_id = s.instance_id
+where  s.status = 'ready' and i.status in ('pending', 'running')
+"""

@@ -1,0 +1,262 @@
+"""Speak to a database that holds the engine: connect, call, and translate what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, Final, LiteralString, TypeAlias, TypeVar
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.json import Jsonb
+
+from pgdurable_core.engine import calls
+from pgdurable_core.engine.rows import (
+    AttemptRow,
+    EventRow,
+    InstanceRow,
+    InstanceStatus,
+    LogRow,
+    ServerRow,
+    StepRow,
+    WorkerRow,
+    WorkflowRow,
+)
+from pgdurable_core.errors import DatabaseUnavailableError, NotFoundError, PgDurableError, UsageError, from_sqlstate
+from pgdurable_core.graph.model import JsonValue
+
+Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+Row = TypeVar("Row")
+
+DEFAULT_NAMESPACE: Final = "default"
+
+# No byte flows during a long CALL, and NATs drop silent connections after a few minutes (hazard 40).
+_CONNECT_DEFAULTS: Final[Mapping[str, str]] = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+
+
+def connect(
+    dsn: str, *, application_name: str = "pgdurable", settings: Mapping[str, str] | None = None, autocommit: bool = True
+) -> Connection:
+    """Open a connection that survives long silent calls; nothing is ever prepared, so poolers may stand between.
+
+    `settings` become `-c` options of the session; what the DSN says itself wins over our defaults. An empty DSN means
+    libpq's environment. Raises UsageError for a DSN that cannot be read, DatabaseUnavailableError when nobody answers.
+    """
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise UsageError(f"the connection string cannot be read: {_first_line(error)}") from error
+    options = " ".join(
+        [
+            str(given.pop("options", "") or ""),
+            *(f"-c {name}={_escape(text)}" for name, text in (settings or {}).items()),
+        ]
+    ).strip()
+    parameters = {**_CONNECT_DEFAULTS, "application_name": application_name, **given}
+    if options:
+        parameters["options"] = options
+    with translated():
+        return psycopg.connect(make_conninfo("", **parameters), autocommit=autocommit, prepare_threshold=None)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn psycopg's errors into ours, here and nowhere else.
+
+    Errors of class PD become the class of their code, a lost or refused connection DatabaseUnavailableError; errors
+    of anybody's own SQL pass as psycopg raised them.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        ours = translate(error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def translate(error: psycopg.Error) -> PgDurableError | None:
+    """Return our error for psycopg's, or None when it is not ours to explain."""
+    diag = error.diag
+    message = diag.message_primary or _first_line(error)
+    ours = from_sqlstate(error.sqlstate, message, detail=diag.message_detail, hint=diag.message_hint)
+    if ours is not None:
+        return ours
+    if isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate[:2] in ("28", "3D")):
+        # libpq puts the reason on the last line, after the addresses it tried.
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else message
+        return DatabaseUnavailableError(reason, detail=_rest(error), hint="is the server running, and the DSN right?")
+    return None
+
+
+class Client:
+    """The engine's calls and views as typed methods over one connection in autocommit mode."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    # What is there.
+
+    def server(self) -> ServerRow:
+        """Say which database, as whom, of which version."""
+        return ServerRow(*self._one(calls.SERVER))
+
+    def has_engine(self) -> bool:
+        """Say whether a table `df._engine` exists; needs no right on it."""
+        return bool(self._one(calls.HAS_ENGINE)[0])
+
+    # Workflows.
+
+    def workflows(self, *, name: str | None = None, namespace: str | None = None) -> list[WorkflowRow]:
+        """List workflows, ordered by namespace and name."""
+        return [WorkflowRow(*row) for row in self._all(calls.WORKFLOWS, {"name": name, "namespace": namespace})]
+
+    def pause(self, name: str, namespace: str = DEFAULT_NAMESPACE, reason: str | None = None) -> None:
+        """Stop a workflow's schedule; running instances go on."""
+        self._one(calls.PAUSE_WORKFLOW, [name, namespace, reason])
+
+    def resume(self, name: str, namespace: str = DEFAULT_NAMESPACE, reason: str | None = None) -> None:
+        """Let a workflow's schedule start instances again."""
+        self._one(calls.RESUME_WORKFLOW, [name, namespace, reason])
+
+    # Instances.
+
+    def start(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, JsonValue] | None = None,
+        logical_date: datetime | None = None,
+        run_key: str | None = None,
+        label: str | None = None,
+        reason: str | None = None,
+        traceparent: str | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+    ) -> str:
+        """Start an instance and return its id; the same run key returns the same instance."""
+        values = {
+            "name": name,
+            "params": Jsonb(dict(params or {})),
+            "logical_date": logical_date,
+            "run_key": run_key,
+            "label": label,
+            "reason": reason,
+            "traceparent": traceparent,
+            "namespace": namespace,
+        }
+        return str(self._one(calls.START_WORKFLOW, values)[0])
+
+    def cancel(self, instance_id: str, reason: str | None = None) -> None:
+        """Ask for an instance to be cancelled; processed by the engine after commit."""
+        self._one(calls.CANCEL, [instance_id, reason])
+
+    def retry(self, instance_id: str, reason: str | None = None) -> None:
+        """Run the failed steps of an instance again, and what waited behind them."""
+        self._one(calls.RETRY_INSTANCE, [instance_id, reason])
+
+    def instance(self, instance_id: str) -> InstanceRow:
+        """Return one instance. Raises NotFoundError."""
+        rows = self._all(calls.INSTANCE, [instance_id])
+        if not rows:
+            raise NotFoundError(f"no instance {instance_id}", hint="pgdurable status")
+        return InstanceRow(*rows[0])
+
+    def find_instance(self, prefix: str) -> InstanceRow:
+        """Return the instance whose id begins so. Raises NotFoundError for none, UsageError for more than one."""
+        found = [InstanceRow(*row) for row in self._all(calls.INSTANCES_BY_PREFIX, [prefix.lower()])]
+        if not found:
+            raise NotFoundError(f"no instance id begins with {prefix!r}", hint="pgdurable status")
+        if len(found) > 1:
+            ids = ", ".join(f"{row.instance_id} ({row.workflow})" for row in found)
+            raise UsageError(f"{prefix!r} is the beginning of several instance ids: {ids}", hint="write more digits")
+        return found[0]
+
+    def open_instances(self) -> list[InstanceRow]:
+        """List what is pending or running, oldest first."""
+        return [InstanceRow(*row) for row in self._all(calls.INSTANCES_OPEN)]
+
+    def ended_instances(
+        self, within: timedelta, statuses: Sequence[InstanceStatus], limit: int = 50
+    ) -> list[InstanceRow]:
+        """List what ended in the last `within`, newest first."""
+        return [InstanceRow(*row) for row in self._all(calls.INSTANCES_ENDED_SINCE, [within, list(statuses), limit])]
+
+    def instances_of(self, workflow: str, namespace: str = DEFAULT_NAMESPACE, limit: int = 20) -> list[InstanceRow]:
+        """List the latest instances of a workflow, newest first."""
+        return [InstanceRow(*row) for row in self._all(calls.INSTANCES_OF_WORKFLOW, [workflow, namespace, limit])]
+
+    def steps(self, instance_id: str) -> list[StepRow]:
+        """List every step of an instance in topological order, mapped ones by index, waiting ones included."""
+        return [StepRow(*row) for row in self._all(calls.STEPS, [instance_id])]
+
+    def attempts(self, instance_id: str) -> list[AttemptRow]:
+        """List the attempts that did not end their step."""
+        return [AttemptRow(*row) for row in self._all(calls.ATTEMPTS, [instance_id])]
+
+    def events(self, instance_id: str) -> list[EventRow]:
+        """List what people and the engine did with an instance."""
+        return [EventRow(*row) for row in self._all(calls.EVENTS, [instance_id])]
+
+    def logs(self, instance_id: str, *, key: str | None = None, after: int = 0, limit: int = 1000) -> list[LogRow]:
+        """List log lines with an id above `after`, at most `limit`, in order."""
+        values = {"instance_id": instance_id, "key": key, "after": after, "limit": limit}
+        return [LogRow(*row) for row in self._all(calls.LOGS, values)]
+
+    def workers(self) -> list[WorkerRow]:
+        """List worker processes, dead ones too until they are forgotten."""
+        return [WorkerRow(*row) for row in self._all(calls.WORKERS)]
+
+    def queue(self) -> tuple[int, datetime | None]:
+        """Return how many steps are ready and since when the oldest is."""
+        count, oldest = self._one(calls.QUEUE)
+        return int(count), oldest
+
+    # What a deployment stores.
+
+    def set_module(self, name: str, content: str) -> str:
+        """Store a module's source and return its sha256; the same content again changes nothing."""
+        return str(self._one(calls.SET_MODULE, [name, content])[0])
+
+    def set_connection(self, name: str, role: str | None = None, namespace: str = DEFAULT_NAMESPACE) -> None:
+        """Let a connection name mean this database, as `role` or as whoever starts the instance."""
+        self._one(calls.SET_CONNECTION, [name, "here", role, namespace])
+
+    def set_variable(self, name: str, value: str | None, namespace: str = DEFAULT_NAMESPACE) -> None:
+        """Set a variable that steps read when they run."""
+        self._one(calls.SET_VARIABLE, [name, value, namespace])
+
+    def _all(
+        self, statement: LiteralString, values: Sequence[object] | Mapping[str, object] | None = None
+    ) -> list[tuple[Any, ...]]:
+        with translated():
+            return self.connection.execute(statement, values).fetchall()
+
+    def _one(
+        self, statement: LiteralString, values: Sequence[object] | Mapping[str, object] | None = None
+    ) -> tuple[Any, ...]:
+        with translated():
+            row = self.connection.execute(statement, values).fetchone()
+        assert row is not None, "the engine's functions return one row"
+        return row
+
+
+def _escape(text: str) -> str:
+    """Escape a value for the options parameter (libpq 34.1.2: a backslash before space and backslash)."""
+    return text.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _rest(error: Exception) -> str | None:
+    lines = str(error).strip().splitlines()[:-1]
+    return "\n".join(lines) or None

@@ -1,0 +1,219 @@
+"""The rows of the engine's views as values, one class per view, one field per column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pgdurable_core.graph.model import JsonValue
+
+InstanceStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
+StepStatus = Literal[
+    "waiting",
+    "ready",
+    "running",
+    "sleeping",
+    "retrying",
+    "completed",
+    "failed",
+    "skipped",
+    "upstream_failed",
+    "removed",
+    "cancelled",
+]
+
+FINISHED_INSTANCE: frozenset[InstanceStatus] = frozenset({"completed", "failed", "cancelled"})
+FINISHED_STEP: frozenset[StepStatus] = frozenset(
+    {"completed", "failed", "skipped", "upstream_failed", "removed", "cancelled"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRow:
+    """What a database says about the engine in it."""
+
+    schema_version: int
+    version: str
+    draining: bool
+    environment: str | None
+    endpoint: str | None
+    system_identifier: str | None
+    database_oid: int | None
+    is_test: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRow:
+    """Where a connection leads."""
+
+    database: str
+    role: str
+    version: str
+    port: str | None
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRow:
+    """`df.workflows`."""
+
+    namespace: str
+    name: str
+    version: int
+    is_paused: bool
+    schedule: str | None
+    timezone: str
+    next_run_at: datetime | None
+    step_count: int
+    doc: str | None
+    owner: str | None
+    tags: list[str] | None
+    plan_hash: str
+    created_at: datetime
+    created_by: str
+    actor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRow:
+    """`df.instances`."""
+
+    instance_id: str
+    namespace: str
+    workflow: str
+    version: int
+    label: str | None
+    run_key: str | None
+    status: InstanceStatus
+    logical_date: datetime | None
+    params: Mapping[str, JsonValue] | None
+    error: JsonValue
+    failed_step: str | None
+    submitted_by: str
+    actor: str | None
+    reason: str | None
+    traceparent: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    is_cancelling: bool
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in FINISHED_INSTANCE
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """`df.steps`: also the steps that have not been reached."""
+
+    instance_id: str
+    scope_id: int | None
+    step: int
+    key: str
+    map_index: int | None
+    kind: str
+    class_: str | None
+    status: StepStatus
+    attempt: int | None
+    max_attempts: int | None
+    result: JsonValue
+    row_count: int | None
+    error: JsonValue
+    started_at: datetime | None
+    finished_at: datetime | None
+    due_at: datetime | None
+    pid: int | None
+    sql_text: str | None
+    source: str | None
+    rule: str | None
+    after: list[str] | None
+    doc: str | None
+    reason: str | None
+
+    @property
+    def label(self) -> str:
+        """Return the key, with its place in the map: `load[3]`."""
+        return self.key if self.map_index is None or self.map_index < 0 else f"{self.key}[{self.map_index}]"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in FINISHED_STEP
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """`df.attempts`."""
+
+    instance_id: str
+    scope_id: int
+    step: int
+    key: str
+    map_index: int | None
+    generation: int
+    attempt: int
+    status: str
+    error: JsonValue
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """`df.events`."""
+
+    event_id: int
+    at: datetime
+    instance_id: str | None
+    workflow: str | None
+    key: str | None
+    kind: str
+    actor: str | None
+    reason: str | None
+    detail: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """`df.logs`."""
+
+    log_id: int
+    at: datetime
+    instance_id: str
+    scope_id: int
+    step: int
+    key: str
+    map_index: int | None
+    attempt: int
+    stream: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """`df.workers`."""
+
+    worker_id: int
+    name: str
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    last_beat_at: datetime
+    is_alive: bool
+    sessions: int | None
+
+
+def error_text(error: JsonValue) -> str | None:
+    """Put a stored error on one line: `23505 duplicate key ...`; the message alone without an SQLSTATE."""
+    if error is None:
+        return None
+    if not isinstance(error, Mapping):
+        return str(error)
+    message = str(error.get("message") or "").strip()
+    first = message.splitlines()[0] if message else "no message"
+    state = error.get("sqlstate")
+    return f"{state} {first}" if state else first
