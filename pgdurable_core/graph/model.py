@@ -39,6 +39,9 @@ RUN_KINDS: Final[tuple[RunKind, ...]] = get_args(RunKind)
 
 IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+# `$params.x` and `$item.x` mean the parameters and the map item, so no result can be called so.
+RESERVED_NAMES: Final = frozenset({"params", "item"})
+
 DEFAULT_RULE: Final = "all_success"
 DEFAULT_RETRIES: Final = 0
 DEFAULT_RETRY_DELAY: Final = "5 min"
@@ -168,7 +171,7 @@ class Step:
         """Say how SQL refers to the result, `$name.col`: `result_name`, else the key when it is an identifier."""
         if self.result_name is not None:
             return self.result_name
-        return self.key if IDENTIFIER.fullmatch(self.key) else None
+        return self.key if IDENTIFIER.fullmatch(self.key) and self.key not in RESERVED_NAMES else None
 
 
 @dataclass(frozen=True, slots=True)
