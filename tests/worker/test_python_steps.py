@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from worker_steps import KeptLog, Modules, attempt, claim, gone, read_pid, read_pids
 
 from pgdurable_core.worker.claims import Abandoned, Completed, Failed, Outcome, Skipped
 from pgdurable_core.worker.python_steps import PythonExecutor
 from pgdurable_core.worker.secrets import Masker
-from tests.worker.steps import KeptLog, Modules, attempt, claim
 
 ORDERS = """
 import datetime, decimal, os, sys, uuid
@@ -358,7 +358,7 @@ PARENT = """
 import sys
 from pgdurable_core.worker.python_steps import PythonExecutor
 from pgdurable_core.worker.secrets import Masker
-from tests.worker.steps import KeptLog, Modules, attempt, claim
+from worker_steps import KeptLog, Modules, attempt, claim
 store = Modules(m=sys.argv[1])
 step = claim(callable="m:run", args={"out": sys.argv[2]}, modules=store.pins)
 PythonExecutor(store.fetch, Masker()).run(attempt(step), KeptLog())
@@ -375,35 +375,9 @@ def run(out):
 
 def test_the_child_and_its_children_die_with_a_killed_worker(tmp_path: Path) -> None:
     out = tmp_path / "pids"
-    with subprocess.Popen([sys.executable, "-c", PARENT, STUBBORN, str(out)]) as parent:
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", PARENT, STUBBORN, str(out)], env=env) as parent:
         child, grandchild = read_pids(out, 2)
         os.kill(parent.pid, signal.SIGKILL)
     assert gone(child)
     assert gone(grandchild)
-
-
-def read_pids(path: Path, count: int) -> list[int]:
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        if path.exists() and len(words := path.read_text().split()) == count:
-            return [int(word) for word in words]
-        time.sleep(0.01)
-    raise AssertionError("the callable never started")
-
-
-def read_pid(path: Path) -> int:
-    return read_pids(path, 1)[0]
-
-
-def gone(pid: int) -> bool:
-    """Whether the process ends within five seconds; a zombie has ended."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.02)
-    return False

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from worker_steps import KeptLog, attempt, claim, gone, read_pid
 
 from pgdurable_core.worker.claims import Abandoned, Completed, Failed, Outcome, Skipped
 from pgdurable_core.worker.secrets import Masker, resolve_reference
 from pgdurable_core.worker.shell_steps import ShellExecutor
-from tests.worker.steps import KeptLog, attempt, claim
-from tests.worker.test_python_steps import gone, read_pid
 
 
 def run(command: str, log: KeptLog | None = None, masker: Masker | None = None, **fields: Any) -> Outcome:

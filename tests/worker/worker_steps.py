@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 from pgdurable_core.worker.claims import Attempt, ClaimedStep, Lease, lease_clock
@@ -62,3 +64,30 @@ class Modules:
     def fetch(self, name: str, sha256: str) -> str:
         self.fetched.append(name)
         return self.by_hash[name, sha256]
+
+
+def read_pids(path: Path, count: int) -> list[int]:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        if path.exists() and len(words := path.read_text().split()) == count:
+            return [int(word) for word in words]
+        time.sleep(0.01)
+    raise AssertionError("the callable never started")
+
+
+def read_pid(path: Path) -> int:
+    return read_pids(path, 1)[0]
+
+
+def gone(pid: int) -> bool:
+    """Whether the process ends within five seconds; a zombie has ended."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False

@@ -1,0 +1,71 @@
+"""What a worker is told, what it tells while it runs, and what it looks like from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+WorkerState = Literal["starting", "running", "draining", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEvent:
+    """Something people may want to know. `kind` is one stable word; `data` holds plain values only."""
+
+    kind: str
+    message: str
+    data: Mapping[str, str | int | float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How to run a worker.
+
+    `sql_sessions` connections run plain SQL steps; half as many, at least one, run session and autonomous SQL.
+    `python_slots` processes run python and shell steps. `lease` is in seconds: for so long the server lets claims be
+    held without a heartbeat. `logins` says for a role how to log in as it: a DSN or a reference (`env:`, `file:`,
+    `cmd:`). With `until_idle` the worker drains when there is nothing to do and no timer is set. `parent_pipe` is a
+    descriptor whose end means the same as the parent's death. `on_event` is called from several threads.
+    """
+
+    dsn: str
+    sql_sessions: int = 4
+    python_slots: int = 2
+    lease: float = 30.0
+    name: str | None = None
+    until_idle: bool = False
+    json_logs: bool = False
+    die_with_parent: bool = False
+    parent_pipe: int | None = None
+    logins: Mapping[str, str] = field(default_factory=dict)
+    on_event: Callable[[WorkerEvent], None] | None = None
+
+    @property
+    def session_slots(self) -> int:
+        return 0 if self.sql_sessions == 0 else max(1, self.sql_sessions // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStatus:
+    """One thread of the worker: which lanes it serves, what it does, and for how many seconds."""
+
+    lanes: tuple[str, ...]
+    state: Literal["connecting", "idle", "working"]
+    label: str | None
+    seconds: float
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A snapshot of a worker's health. `lease_remaining` is in seconds, 0 when the lease is lost or not yet given."""
+
+    name: str
+    state: WorkerState
+    worker_id: int | None
+    is_connected: bool
+    lease_remaining: float
+    slots: tuple[SlotStatus, ...]
+    steps_done: int
+    last_error: str | None
