@@ -124,9 +124,9 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The step did its work; `result` is JSON text."""
+    """The step did its work; `result` is JSON text, None for SQL that returned no rows."""
 
-    result: str
+    result: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import select
 import time
 from collections.abc import Callable, Sequence
@@ -139,14 +140,14 @@ class Runner:
             cut(self._connection)
 
 
-def to_json(connection: Connection, found: Rows | None) -> str:
-    """Return rows as JSON text, an array of objects in column order, `null` when nothing returned rows.
+def to_json(connection: Connection, found: Rows | None) -> str | None:
+    """Return rows as JSON text, an array of objects in column order, or None when nothing returned rows.
 
     Numbers keep the digits the server sent. Types without an obvious JSON form are converted by the server's own
     to_json, so that a timestamp looks as it does in a step that the engine runs itself.
     """
     if found is None:
-        return "null"
+        return None
     columns = [
         _column(connection, type_, [row[index] for row in found.rows]) for index, type_ in enumerate(found.types)
     ]
@@ -155,7 +156,7 @@ def to_json(connection: Connection, found: Rows | None) -> str:
         "{" + ",".join(f"{name}:{cell}" for name, cell in zip(names, cells, strict=True)) + "}"
         for cells in zip(*columns, strict=True)
     )
-    return "[" + ", ".join(lines if columns else ["{}"] * len(found.rows)) + "]"
+    return "[" + ",".join(lines if columns else ["{}"] * len(found.rows)) + "]"
 
 
 def _column(connection: Connection, type_: int, cells: Sequence[str | None]) -> list[str]:
@@ -184,10 +185,4 @@ def _column(connection: Connection, type_: int, cells: Sequence[str | None]) -> 
 
 
 def _text(value: str) -> str:
-    return '"' + "".join(_escape(character) for character in value) + '"'
-
-
-def _escape(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    return character if character >= " " else f"\\u{ord(character):04x}"
+    return json.dumps(value, ensure_ascii=False)

@@ -106,6 +106,7 @@ def run(executor: PythonExecutor, modules: Modules, name: str, log: KeptLog | No
 
 def result(outcome: Outcome) -> Any:
     assert isinstance(outcome, Completed), outcome
+    assert outcome.result is not None
     return json.loads(outcome.result)
 
 

@@ -52,6 +52,7 @@ def test_env_replaces_the_environment_unless_it_is_appended(monkeypatch: pytest.
 def test_without_cwd_the_directory_is_new_empty_and_removed(tmp_path: Path) -> None:
     outcome = run('echo x > left; echo "$(ls | wc -l) $PWD"')
     assert isinstance(outcome, Completed)
+    assert outcome.result is not None
     count, directory = outcome.result.strip('"').split()
     assert count == "1"
     assert not Path(directory).exists()

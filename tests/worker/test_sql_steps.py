@@ -58,7 +58,7 @@ class Runs:
 
     def answer(self) -> str | None:
         rows = self.database.execute("select result::text from df.answers where token = 77")
-        return None if not rows else str(rows[0][0])
+        return None if not rows or rows[0][0] is None else str(rows[0][0])
 
     def count(self, table: str = "t") -> int:
         return int(str(self.database.execute(f"select count(*) from {table}")[0][0]))
@@ -111,7 +111,8 @@ def test_the_result_is_the_last_statement_that_returned_rows(runs: Runs) -> None
 
 def test_text_that_returns_nothing_has_no_result(runs: Runs) -> None:
     runs.run("insert into t values (1)")
-    assert runs.answer() == "null"
+    assert runs.answer() is None
+    assert runs.database.execute("select count(*) from df.answers where result is null") == [(1,)]
 
 
 VALUES = """
@@ -261,7 +262,7 @@ def test_another_role_needs_a_login_of_its_own(runs: Runs, monkeypatch: pytest.M
 
 def test_autonomous_statements_commit_one_by_one_outside_a_transaction(runs: Runs) -> None:
     outcome = runs.run("vacuum t", "create index concurrently t_x on t (x)", **{"class": "autonomous"})
-    assert outcome == Completed("null")
+    assert outcome == Completed(None)
     runs.database.execute(
         "create procedure fill() language plpgsql as"
         " $$ begin insert into t values (1); commit; insert into t values (2); end $$"
@@ -279,8 +280,8 @@ def test_only_the_closed_list_runs_under_set_role(runs: Runs) -> None:
     runs.database.execute(f"grant create on schema public to {role}")
     runs.database.execute(f"create table mine (x int); alter table mine owner to {role}")
     fields = {"class": "autonomous", "role": role}
-    assert runs.run("-- every night\n /* ! */ vacuum mine", **fields) == Completed("null")
-    assert runs.run("CREATE UNIQUE INDEX CONCURRENTLY i ON public.mine (x)", **fields) == Completed("null")
+    assert runs.run("-- every night\n /* ! */ vacuum mine", **fields) == Completed(None)
+    assert runs.run("CREATE UNIQUE INDEX CONCURRENTLY i ON public.mine (x)", **fields) == Completed(None)
     assert refusal(runs.run("call evil()", **fields)) == ("PD403", False)
     assert refusal(runs.run("analyze mine", "select 1", **fields)) == ("PD403", False)
     # One message, one statement: what follows a semicolon never runs at top level.
