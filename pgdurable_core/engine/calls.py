@@ -15,6 +15,7 @@ HAS_ENGINE: Final = """
 select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
                where n.nspname = 'df' and c.relname = '_engine')
 """
+VERSION: Final = "select df.version()"
 SERVER: Final = """
 select pg_catalog.current_database()::text, current_user::text,
        pg_catalog.current_setting('server_version'), pg_catalog.current_setting('port'),
@@ -124,8 +125,8 @@ from   df.workers
 order  by worker_id
 """
 QUEUE: Final = """
-select pg_catalog.count(*), pg_catalog.min(s.due_at)
-from   df.steps s
-join   df.instances i on i.instance_id = s.instance_id
-where  s.status = 'ready' and i.status in ('pending', 'running')
+select pg_catalog.count(*)
+from   df.instances i
+join   df.steps s on s.instance_id = i.instance_id
+where  i.status in ('pending', 'running') and s.status = 'ready'
 """

@@ -90,9 +90,8 @@ def translate(error: psycopg.Error) -> PgDurableError | None:
     if ours is not None:
         return ours
     if isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate[:2] in ("28", "3D")):
-        # libpq puts the reason on the last line, after the addresses it tried.
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else message
-        return DatabaseUnavailableError(reason, detail=_rest(error), hint="is the server running, and the DSN right?")
+        hint = "is the server running, and the connection string right?"
+        return DatabaseUnavailableError(message, detail=_rest(error), hint=hint, sqlstate=error.sqlstate)
     return None
 
 
@@ -107,6 +106,10 @@ class Client:
     def server(self) -> ServerRow:
         """Say which database, as whom, of which version."""
         return ServerRow(*self._one(calls.SERVER))
+
+    def version(self) -> str:
+        """Return the version of the engine in this database, as people read it."""
+        return str(self._one(calls.VERSION)[0])
 
     def has_engine(self) -> bool:
         """Say whether a table `df._engine` exists; needs no right on it."""
@@ -213,10 +216,9 @@ class Client:
         """List worker processes, dead ones too until they are forgotten."""
         return [WorkerRow(*row) for row in self._all(calls.WORKERS)]
 
-    def queue(self) -> tuple[int, datetime | None]:
-        """Return how many steps are ready and since when the oldest is."""
-        count, oldest = self._one(calls.QUEUE)
-        return int(count), oldest
+    def queue(self) -> int:
+        """Return how many steps are ready to run."""
+        return int(self._one(calls.QUEUE)[0])
 
     # What a deployment stores.
 
@@ -258,5 +260,5 @@ def _first_line(error: Exception) -> str:
 
 
 def _rest(error: Exception) -> str | None:
-    lines = str(error).strip().splitlines()[:-1]
-    return "\n".join(lines) or None
+    lines = str(error).strip().splitlines()[1:]
+    return "\n".join(line.strip() for line in lines) or None

@@ -44,7 +44,7 @@ def render_sql(version: str, catalog: Catalog | None = None) -> str:
     """Return the whole installation as SQL text, made without a database; applying it equals `install`."""
     catalog = load_catalog() if catalog is None else catalog
     parts = [
-        _HEADER.format(version=version, schema_version=catalog.schema_version),
+        _HEADER.format(version=version, schema_version=catalog.schema_version).strip(),
         "begin;",
         _GUARD.strip(),
         "set local check_function_bodies = off;",

@@ -1,0 +1,138 @@
+"""`pgdurable start`, `retry`, `cancel`: what people do with instances."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import click
+
+from pgdurable_core.cli import exits
+from pgdurable_core.cli.invocation import common_options, current
+from pgdurable_core.cli.target import open_client, resolve_target
+from pgdurable_core.cli.watching import follow, short_id
+from pgdurable_core.graph.model import JsonValue
+
+
+def read_date(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
+    """Read a date or moment; without an offset it is UTC, as Airflow reads one."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no date; write 2026-11-21 or 2026-11-21T06:00+01:00") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def read_params(texts: Sequence[str]) -> dict[str, JsonValue]:
+    """Read `name=value` options; a value that is JSON is taken as JSON, anything else as text."""
+    params: dict[str, JsonValue] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not re.fullmatch(r"\w+", name):
+            raise click.BadParameter(f"{text!r} is not name=value", param_hint="--param")
+        try:
+            params[name] = json.loads(value)
+        except ValueError:
+            params[name] = value
+    return params
+
+
+param_option = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable.")
+date_option = click.option("--date", callback=read_date, metavar="DATE", help="The logical date: 2026-11-21, UTC.")
+
+
+@click.command()
+@click.argument("workflow")
+@param_option
+@date_option
+@click.option("--run-key", help="The same key returns the same instance instead of starting another.")
+@click.option("--label", help="A name for people.")
+@click.option("--reason", help="Why; kept with the event.")
+@click.option("--wait", is_flag=True, help="Show the steps until the end; exit 1 when it fails.")
+@common_options
+def start(
+    workflow: str,
+    params: tuple[str, ...],
+    date: datetime | None,
+    run_key: str | None,
+    label: str | None,
+    reason: str | None,
+    wait: bool,
+) -> int:
+    """Start an instance of a workflow and print its id. Workers run it.
+
+    \b
+    Examples:
+      pgdurable start orders_daily --date 2026-11-21 --param mode=full --wait
+      id=$(pgdurable start orders_daily --env prod --run-key 2026-11-21)
+    """
+    invocation = current()
+    target = resolve_target(invocation, writes=True)
+    with open_client(target) as client:
+        instance_id = client.start(
+            workflow,
+            params=read_params(params),
+            logical_date=date,
+            run_key=run_key,
+            label=label,
+            reason=reason,
+            namespace=target.project.namespace,
+        )
+        is_attended = any(worker.is_alive for worker in client.workers())
+        if not is_attended:
+            invocation.say("Note", f"no worker is alive there; pgdurable worker{target.flag}")
+        if not wait:
+            if invocation.is_json:
+                invocation.put_json({"instance_id": instance_id})
+            else:
+                invocation.put(instance_id)
+            return exits.DONE
+        row = follow(invocation, client, instance_id)
+    if invocation.is_json:
+        invocation.put_json(row)
+    return exits.DONE if row.status == "completed" else exits.NO
+
+
+@click.command()
+@click.argument("instance")
+@click.option("--reason", help="Why; kept with the event.")
+@common_options
+def retry(instance: str, reason: str | None) -> None:
+    """Run an instance again from its failed steps; what is done stays done.
+
+    INSTANCE is an id or the beginning of one.
+    """
+    invocation = current()
+    target = resolve_target(invocation, writes=True)
+    with open_client(target) as client:
+        row = client.find_instance(instance)
+        client.retry(row.instance_id, reason)
+    if invocation.is_json:
+        invocation.put_json({"instance_id": row.instance_id, "asked": "retry"})
+    else:
+        failed = f" from {row.failed_step}" if row.failed_step else ""
+        invocation.say("Asked", f"{row.workflow} {short_id(row.instance_id)} runs again{failed}; a worker does it")
+
+
+@click.command()
+@click.argument("instance")
+@click.option("--reason", help="Why; kept with the event.")
+@common_options
+def cancel(instance: str, reason: str | None) -> None:
+    """Cancel an instance; while a worker lives, a running statement stops within a second.
+
+    INSTANCE is an id or the beginning of one.
+    """
+    invocation = current()
+    target = resolve_target(invocation, writes=True)
+    with open_client(target) as client:
+        row = client.find_instance(instance)
+        client.cancel(row.instance_id, reason)
+    if invocation.is_json:
+        invocation.put_json({"instance_id": row.instance_id, "asked": "cancel"})
+    else:
+        invocation.say("Asked", f"{row.workflow} {short_id(row.instance_id)} is being cancelled")
