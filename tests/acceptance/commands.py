@@ -1,0 +1,69 @@
+"""The command as a user runs it: in a process of its own, with a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Pgdurable:
+    """Runs `pgdurable` in a folder, with nothing of the developer's own environment that could steer it."""
+
+    folder: Path
+    home: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def command(self, arguments: Sequence[str | Path]) -> list[str]:
+        return [sys.executable, "-m", "pgdurable_core.cli", *map(str, arguments)]
+
+    def environ(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "AIRFLOW"))}
+        return {**kept, "PGDURABLE_HOME": str(self.home), "COLUMNS": "150", **self.environment}
+
+    def __call__(
+        self, *arguments: str | Path, typed: str | None = None, timeout: float = 120, **environment: str
+    ) -> Said:
+        done = subprocess.run(
+            self.command(arguments),
+            cwd=self.folder,
+            env={**self.environ(), **environment},
+            input="" if typed is None else typed,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Start a command that is to be interrupted; its process leads a session of its own."""
+        return subprocess.Popen(
+            self.command(arguments),
+            cwd=self.folder,
+            env=self.environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
