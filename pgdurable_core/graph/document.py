@@ -59,7 +59,13 @@ def normalise(graph: Graph) -> Graph:
         retries=_unless(graph.defaults.retries, DEFAULT_RETRIES),
         retry_delay=_unless_as_long(graph.defaults.retry_delay, DEFAULT_RETRY_DELAY),
     )
-    return replace(graph, defaults=defaults, steps=tuple(_normalised_step(step, defaults) for step in graph.steps))
+    return replace(
+        graph,
+        defaults=defaults,
+        on_failure=_unless(graph.on_failure, Empty()),
+        on_success=_unless(graph.on_success, Empty()),
+        steps=tuple(_normalised_step(step, defaults) for step in graph.steps),
+    )
 
 
 def graph_to_document(graph: Graph) -> dict[str, JsonValue]:

@@ -6,7 +6,7 @@ Written for `standard_conforming_strings = on`, the default since PostgreSQL 9.1
 import json
 import re
 from collections.abc import Mapping, Sequence
-from itertools import count
+from itertools import chain, count
 from typing import Final
 
 from pgdurable_core.graph.model import JsonValue
@@ -70,7 +70,7 @@ def dollar_quote(text: str, *tags: str) -> str:
     What stands between the quotes is exactly `text`; the last of `tags` is the one that is numbered.
     """
     numbered = (f"{tags[-1] or 'q'}{number}" for number in count(1))
-    for tag in (*tags, *numbered):
+    for tag in chain(tags, numbered):
         quote = f"${tag}$"
         if (text + quote).index(quote) == len(text):
             return quote + text + quote

@@ -19,6 +19,8 @@ from pgdurable_core.graph.emit.trailer import with_trailer
 from pgdurable_core.graph.model import Branch, Check, Empty, Graph, JsonValue, Python, Run, Shell, Sql, Step
 
 WIDTH: Final = 120
+# SQL up to here reads well between other words; what is longer gets lines of its own.
+ONE_LINER: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,7 @@ def _builder(run: Run, indent: int) -> str:
 
 def _sql(text: str, used: int) -> str:
     """Quote SQL in one line where it fits, else as a block, flush left between its quotes."""
-    if "\n" not in text and not text.startswith("\r") and used + len(text) + 4 <= WIDTH:
+    if "\n" not in text and len(text) <= ONE_LINER and used + len(text) + 4 <= WIDTH:
         return dollar_quote(text, "", "sql")
     return dollar_quote(f"\n{text}\n", "sql")
 
