@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +56,34 @@ class Pgdurable:
         )
         assert "Traceback" not in done.stderr, done.stderr
         return Said(done.returncode, done.stdout, done.stderr)
+
+    def typed(self, answer: str, *arguments: str | Path, timeout: float = 60) -> Said:
+        """Run a command at a terminal where a person types `answer`; everything it shows is in `out`."""
+        here, there = pty.openpty()
+        process = subprocess.Popen(
+            self.command(arguments),
+            cwd=self.folder,
+            env={**self.environ(), "TERM": "xterm"},
+            stdin=there,
+            stdout=there,
+            stderr=there,
+            start_new_session=True,
+        )
+        os.close(there)
+        os.write(here, f"{answer}\n".encode())
+        shown = b""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                # Linux answers EIO when the last process has closed its side of a terminal (pty(7)).
+                read = os.read(here, 65536)
+            except OSError:
+                break
+            if not read:
+                break
+            shown += read
+        os.close(here)
+        return Said(process.wait(timeout=5), shown.decode(errors="replace").replace("\r\n", "\n"), "")
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start a command that is to be interrupted; its process leads a session of its own."""

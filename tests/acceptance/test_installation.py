@@ -56,3 +56,19 @@ def test_uninstall_wants_the_name_of_the_database_and_leaves_nothing(pgdurable: 
     assert (refused.status, "--yes" in refused.err) == (2, True)
     assert pgdurable("schema", "uninstall", "--dsn", database.dsn, "--yes").status == 0
     assert database.execute("select count(*) from pg_namespace where nspname like 'df%'") == [(0,)]
+
+
+def test_a_person_who_answers_no_changes_nothing(pgdurable: Pgdurable, empty_database: Database) -> None:
+    no = pgdurable.typed("n", "init", "--dsn", empty_database.dsn)
+    assert (no.status, "nothing was changed" in no.out) == (1, True)
+    assert empty_database.execute("select to_regnamespace('df') is null") == [(True,)]
+    yes = pgdurable.typed("y", "init", "--dsn", empty_database.dsn)
+    assert (yes.status, "created in" in yes.out) == (0, True)
+
+
+def test_uninstall_at_a_terminal_wants_the_name_typed(pgdurable: Pgdurable, database: Database) -> None:
+    no = pgdurable.typed("yes", "schema", "uninstall", "--dsn", database.dsn)
+    assert (no.status, "nothing was changed" in no.out) == (1, True)
+    assert database.execute("select to_regnamespace('df') is null") == [(False,)]
+    assert pgdurable.typed(database.name, "schema", "uninstall", "--dsn", database.dsn).status == 0
+    assert database.execute("select to_regnamespace('df') is null") == [(True,)]

@@ -124,3 +124,10 @@ def test_a_failing_init_leaves_the_database_as_it_was(empty_database: Database) 
             install(connection, broken)
         assert look(connection).kind == "nothing"
         assert connection.cursor(row_factory=tuple_row).execute("select 1").fetchone() == (1,)
+
+
+def test_every_function_body_compiles_once_all_of_them_are_there(database: Database) -> None:
+    with database.connect() as connection, connection.transaction(force_rollback=True):
+        connection.execute("set local check_function_bodies = on")
+        for file in load_catalog().behaviour:
+            connection.execute(file.text.encode())
