@@ -1,0 +1,16 @@
+-- _clean: undo what a step left in the session. Called by df.work in the transaction after the step's:
+-- no search path of its own, since `reset all` undoes a function's setting too, so every name is qualified.
+create or replace function df._clean() returns void
+language plpgsql
+as $$
+begin
+    execute 'reset all';
+    execute 'discard temp';
+    execute 'deallocate all';
+    execute 'unlisten *';
+    execute 'discard sequences';
+    perform pg_catalog.pg_advisory_unlock_all();
+    perform pg_catalog.set_config('client_connection_check_interval', '500', false);
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+end
+$$;

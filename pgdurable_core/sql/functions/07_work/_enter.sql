@@ -1,0 +1,52 @@
+-- _enter: whether this session may work, and where it stands. Called outside any transaction but its own.
+--
+-- Raises  PD500 where df.work cannot do its work, with the command that helps.
+create or replace function df._enter(p_max_seconds numeric, p_idle_seconds numeric, p_worker bigint, p_pos text) returns text[]
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    w text[] := array_fill(null::text, array[32]);
+    e record;
+    v_pos text[];
+begin
+    if pg_is_in_recovery() then
+        raise exception 'this server is a standby; df.work needs the primary' using errcode = 'PD500', hint = 'Connect with target_session_attrs=read-write.';
+    end if;
+    if current_setting('transaction_read_only')::boolean then
+        raise exception 'transactions are read-only here' using errcode = 'PD500', hint = 'set default_transaction_read_only = off';
+    end if;
+    if transaction_timestamp() <> statement_timestamp() then
+        raise exception 'df.work commits, so it cannot run inside a transaction block' using errcode = 'PD500',
+            hint = 'Run it alone, in autocommit: call df.work();';
+    end if;
+    if current_setting('statement_timeout') <> '0' then
+        raise exception 'statement_timeout is %, and would end this call or hit the wrong step', current_setting('statement_timeout')
+            using errcode = 'PD500', hint = 'set statement_timeout = 0; call df.work();';
+    end if;
+    select g.epoch, g.schema_version, g.draining into e from df._engine g;
+    if e.draining then
+        raise exception 'the engine is draining for an upgrade' using errcode = 'PD503', hint = 'Try again in a moment.';
+    end if;
+    w[1] := 'probe';
+    v_pos := string_to_array(coalesce(p_pos, (select p.seen from df._positions p where p.login = session_user)), '|');
+    if v_pos[1] = e.epoch::text and v_pos[2] = extract(epoch from pg_postmaster_start_time())::text
+        and pg_snapshot_xmax(v_pos[3]::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) then
+        w[4] := v_pos[3];
+    else
+        w[4] := '1:1:';
+    end if;
+    w[3] := e.epoch::text;
+    w[9] := 'f';
+    w[13] := '0';
+    w[14] := clock_timestamp()::text;
+    w[21] := '0';
+    w[22] := (clock_timestamp() + make_interval(secs => least(p_max_seconds, 300)::double precision))::text;
+    w[23] := p_idle_seconds::text;
+    w[24] := clock_timestamp()::text;
+    w[25] := '-infinity';
+    w[26] := p_worker::text;
+    w[27] := e.schema_version::text;
+    return w;
+end
+$$;

@@ -1,0 +1,109 @@
+-- _execute: run a claimed step inside one savepoint together with its checkpoint.
+--
+-- A failure undoes the step's effects and keeps the record. 57014 without a committed stop row is not
+-- ours: undo, run again, charge nothing (five times at most). A deadlock inside the step repeats at
+-- once, three times. An error in our own part of the savepoint is raised on and ends the call.
+-- The one handler is `others or query_canceled or assert_failure`: `others` alone misses two.
+create or replace function df._execute(w text[]) returns text[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_instance constant text := w[15];
+    v_scope constant bigint := w[16];
+    v_step constant integer := w[17];
+    v_token constant bigint := w[18];
+    v_kind constant text := w[19];
+    v_started constant timestamptz := clock_timestamp();
+    v_result json;
+    v_rows bigint;
+    v_forced integer[];
+    v_follow integer;
+    v_phase text;
+    v_state text;
+    v_message text;
+    v_detail text;
+    v_hint text;
+    v_context text;
+    v_stop text;
+    v_spurious integer := 0;
+    v_deadlocks integer := 0;
+    v_ok boolean;
+begin
+    perform pg_advisory_xact_lock(df._advert(v_token));
+    w[1] := 'done';
+    w[10] := null;
+    loop
+        v_ok := false;
+        v_stop := null;
+        begin
+            v_phase := 'step';
+            if df._is_stopped(v_instance, v_token) then
+                raise exception 'stopped before it ran' using errcode = 'PD499';
+            end if;
+            if v_kind = 'map' then
+                v_follow := df._open(v_instance, v_scope, v_step, v_token, w[29]::bigint, v_started);
+            else
+                execute 'select * from ' || w[20] || '($1, $2, $3, $4)' into v_result, v_rows using v_instance, v_scope, v_step, v_token;
+                if v_kind <> 'sql' then
+                    v_forced := df._judge(v_kind, v_result, w[29]::bigint, v_step);
+                end if;
+                v_phase := 'finish';
+                if df._is_stopped(v_instance, v_token) then
+                    raise exception 'stopped while it ran' using errcode = 'PD499';
+                end if;
+                if w[31] = 'pending' and w[30] = 'fast' then
+                    perform df._mark_running(v_instance, v_started);
+                end if;
+                v_follow := df._finish_step(v_instance, v_scope, v_step, v_token, 'completed', v_result, v_rows, null, null, v_started, v_forced);
+            end if;
+            v_ok := true;
+        exception when others or query_canceled or assert_failure then
+            get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
+                v_hint = pg_exception_hint, v_context = pg_exception_context;
+            if v_phase = 'finish' and v_state not in ('57014', 'PD499', 'PD409') then
+                raise;
+            end if;
+        end;
+        exit when v_ok;
+        if v_state = '40P01' and v_deadlocks < 3 then
+            v_deadlocks := v_deadlocks + 1;
+            continue;
+        end if;
+        if v_state in ('57014', 'PD499') then
+            v_stop := df._stop_reason(v_instance, v_token);
+            if v_stop is null then
+                v_spurious := v_spurious + 1;
+                continue when v_spurious < 5;
+            end if;
+        end if;
+        exit;
+    end loop;
+
+    if v_ok then
+        if v_follow is not null then
+            w[10] := v_instance;
+            w[11] := case when v_scope <> 0 then df._scope_of(v_instance, v_scope, v_step, w[29]::bigint)::text else '0' end;
+            w[12] := v_follow::text;
+        end if;
+        perform df._count_speed(w[29]::bigint, v_step, clock_timestamp() - v_started, w[30] = 'fast');
+    elsif v_state = 'PD409' and v_phase = 'finish' then
+        null;       -- the claim was lost; its effects are undone
+    elsif v_stop = 'cancel' then
+        perform df._cancel_step(v_instance, v_scope, v_step, v_token, v_started);
+    else
+        perform df._count_speed(w[29]::bigint, v_step, interval '1 day', true);
+        perform df._fail_attempt(v_instance, v_scope, v_step, v_token,
+            case when v_stop = 'timeout' then jsonb_build_object('sqlstate', 'PD408', 'message', 'the attempt ran longer than its timeout')
+                else jsonb_strip_nulls(jsonb_build_object('sqlstate', v_state, 'message', v_message, 'detail', nullif(v_detail, ''), 'hint', nullif(v_hint, ''),
+                    'context', nullif(df._own_context(v_context), ''))) end,
+            v_state not in ('PD403', 'PD501'), v_started);
+    end if;
+    if w[32] = 'true' then
+        perform df._end_solo(v_token);
+    end if;
+    perform df._end_stop(v_token);
+    w[21] := (w[21]::bigint + 1)::text;
+    return w;
+end
+$$;

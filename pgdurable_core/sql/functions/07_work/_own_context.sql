@@ -1,0 +1,8 @@
+-- _own_context: an error's context without the engine's own frames.
+create or replace function df._own_context(p_context text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(l, E'\n' order by pos) from string_to_table(p_context, E'\n') with ordinality x(l, pos)
+    where l !~ '(function|procedure) df(_runners)?\.|^SQL statement "(select \* from df_runners|select df\.)|^SQL function "run_'
+$$;

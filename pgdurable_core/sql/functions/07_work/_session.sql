@@ -1,0 +1,15 @@
+-- _session: register this df.work call, in a transaction of its own before its first claim, so that
+-- a death leaves a trace; and recover what earlier deaths left.
+create or replace function df._session(w text[]) returns text[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform df._recover();
+    insert into df._sessions (pid, backend_start, login, worker_id)
+    select a.pid, a.backend_start, session_user, w[26]::bigint from pg_stat_activity a where a.pid = pg_backend_pid()
+    returning session_id into w[2];
+    w[1] := 'open';
+    return w;
+end
+$$;

@@ -1,0 +1,179 @@
+-- _take: find the next thing to do and claim it.
+--
+-- w is the session's state, see df._turn. The queue position is a pg_snapshot (PgQ's rule): a pass
+-- offers rows whose enqueuing transaction was in progress in the last snapshot and is finished now,
+-- then everything from its xmax on; when a pass finds nothing, the pass's own snapshot becomes the
+-- position. Exact for late commits, and it never walks over a dead prefix.
+-- A step takes the one-commit lane when it earned it, was queued after the crash horizon, and no
+-- suspect runs; all others are claimed with a commit first.
+--
+-- Locks   the step row (skip locked); the instance row on its first committed claim.
+create or replace function df._take(w text[]) returns text[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+    e record;
+    s record;
+    j record;
+    v_late xid8[] := w[6]::xid8[];
+    v_now timestamptz := clock_timestamp();
+    v_got boolean := false;
+    v_timeout interval;
+begin
+    select g.crash_horizon, g.draining, g.schema_version, g.epoch, g.solo_token into e from df._engine g;
+    if e.draining or e.schema_version::text <> w[27] or v_now > w[22]::timestamptz then
+        w[1] := 'end';
+        return w;
+    end if;
+    if e.epoch::text <> w[3] then
+        -- after an unclean end or a new grant: offer everything once more
+        w[3] := e.epoch::text;
+        w[4] := '1:1:';
+        w[5] := null;
+    end if;
+
+    if w[10] is not null then
+        if w[13]::integer < 16 and v_now < w[14]::timestamptz + interval '20 milliseconds' then
+            select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s
+            from df._steps t
+            where t.instance_id = w[10] and t.scope_id = w[11]::bigint and t.step = w[12]::integer and t.state = 'ready' and t.lane = 1
+            for no key update skip locked;
+            v_got := found;
+            w[13] := (w[13]::integer + 1)::text;
+        end if;
+        w[10] := null;
+    end if;
+
+    if not v_got then
+        w[13] := '0';
+        w[14] := v_now::text;
+        if v_now > w[25]::timestamptz + interval '20 milliseconds' then
+            w[25] := v_now::text;
+            if df._obey() then
+                w[9] := 't';
+                w[1] := 'again';
+                return w;
+            end if;
+            if df._promote() > 0 then
+                w[9] := 't';
+                w[1] := 'again';
+                return w;
+            end if;
+            -- a suspect: alone among suspects, and while no innocent runs that could be taken for it
+            if e.solo_token is null and exists (select from df._steps t where t.state = 'ready' and t.lane = 2)
+                and (not exists (select from df._steps t where t.state = 'running' and t.holder is not null)
+                    or exists (select from df._steps t where t.state = 'ready' and t.lane = 2 and t.ready_at < v_now - interval '5 seconds')) then
+                select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s
+                from df._steps t where t.state = 'ready' and t.lane = 2 and t.class = 8 order by t.enq, t.seq limit 1
+                for no key update skip locked;
+                v_got := found;
+                if v_got then
+                    update df._engine g set solo_token = s.seq, solo_session = w[2]::bigint where g.solo_token is null;
+                    v_got := found;
+                end if;
+            end if;
+        end if;
+    end if;
+
+    while not v_got loop
+        if w[5] is null then
+            w[5] := pg_current_snapshot()::text;
+            select array_agg(x) into v_late from pg_snapshot_xip(w[4]::pg_snapshot) x where pg_visible_in_snapshot(x, w[5]::pg_snapshot);
+            w[6] := v_late::text;
+            w[7] := pg_snapshot_xmax(w[4]::pg_snapshot)::text;
+            w[8] := '-1';
+        end if;
+        if v_late is not null then
+            select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s
+            from df._steps t where t.state = 'ready' and t.lane = 1 and t.class = 8 and t.enq = any(v_late)
+            limit 1 for no key update skip locked;
+            v_got := found;
+            if not v_got then
+                v_late := null;
+                w[6] := null;
+            end if;
+        end if;
+        if not v_got then
+            select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s
+            from df._steps t
+            where t.state = 'ready' and t.lane = 1 and t.class = 8 and (t.enq, t.seq) > (w[7]::xid8, w[8]::bigint)
+            order by t.enq, t.seq limit 1
+            for no key update skip locked;
+            v_got := found;
+            if v_got then
+                w[7] := s.enq::text;
+                w[8] := s.seq::text;
+            else
+                -- the pass is over
+                w[4] := w[5];
+                w[5] := null;
+                w[1] := case when w[9] = 't' then 'again' else 'idle' end;
+                w[9] := 'f';
+                return w;
+            end if;
+        end if;
+        w[9] := 't';
+    end loop;
+
+    select i.state, i.submitted_by, p.kind, p.retries, p.timeout, p.plan_id, r.runner, coalesce(l.fast_streak, 0) as streak,
+        t.attempt, t.is_suspect, t.state as step_state, rr.role,
+        (i.settings -> rr.role::oid::text ->> 'statement_timeout') as role_timeout,
+        has_function_privilege(session_user, r.runner, 'execute') as may_serve
+    into j
+    from df._steps t
+    join df._plan_steps p on p.plan_id = t.plan_id and p.step = t.step
+    left join df._instances i on i.instance_id = t.instance_id
+    left join df._step_lanes l on l.plan_id = t.plan_id and l.step = t.step
+    left join df._connections n on p.connection is not null and n.namespace = i.namespace and n.name = p.connection
+    left join lateral (select coalesce(p.run_as, n.role, i.submitted_by) as role) rr on true
+    left join df._roles r on r.role = rr.role
+    where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step;
+
+    if j.state is null or j.state not in ('pending', 'running') then
+        update df._steps t set state = 'cancelled', finished_at = clock_timestamp(), reason = 'the instance is ' || coalesce(j.state, 'gone')
+        where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step;
+        if j.is_suspect then
+            update df._engine g set solo_token = null, solo_session = null where g.solo_token = s.seq;
+        end if;
+        w[1] := 'again';
+        return w;
+    end if;
+    if j.kind <> 'map' and (j.runner is null or not coalesce(j.may_serve, false)) then
+        -- not ours to run: another login's sessions have positions of their own
+        if j.is_suspect then
+            update df._engine g set solo_token = null, solo_session = null where g.solo_token = s.seq;
+        end if;
+        w[1] := 'again';
+        return w;
+    end if;
+
+    w[15] := s.instance_id;
+    w[16] := s.scope_id::text;
+    w[17] := s.step::text;
+    w[18] := s.seq::text;
+    w[19] := j.kind;
+    w[20] := j.runner::regproc::text;
+    w[28] := v_now::text;
+    w[29] := j.plan_id::text;
+    w[31] := j.state;
+    w[32] := j.is_suspect::text;
+    if j.kind = 'map' or (j.streak >= 20 and s.enq >= e.crash_horizon and e.solo_token is null and not j.is_suspect) then
+        w[30] := 'fast';
+        w[1] := 'fast';
+        return w;
+    end if;
+    v_timeout := least(j.timeout, df._timeout(j.role_timeout));
+    update df._steps t
+    set state = 'running', holder = w[2]::bigint, started_at = v_now, deadline_at = v_now + v_timeout
+    where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step;
+    if j.state = 'pending' then
+        update df._instances i set state = 'running', started_at = v_now where i.instance_id = s.instance_id and i.state = 'pending';
+    end if;
+    w[30] := 'committed';
+    w[1] := 'claimed';
+    return w;
+end
+$$;

@@ -1,0 +1,37 @@
+-- work: claim and run steps until idle or out of time. One transaction per turn.
+--
+-- A procedure that commits cannot have a SET clause, so after every COMMIT it pins the search path
+-- before it names anything, and holds no operator and no table.
+create or replace procedure df.work(
+    in max_seconds numeric default 30,
+    in idle_seconds numeric default 0,
+    in worker bigint default null,
+    inout pos text default null,
+    inout done bigint default 0
+)
+language plpgsql
+as $$
+declare
+    w text[];
+begin
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    perform pg_catalog.set_config('client_connection_check_interval', '500', false);
+    w := df._enter(max_seconds, idle_seconds, worker, pos);
+    loop
+        commit;
+        set transaction isolation level read committed;
+        perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+        if df._ran(w) then
+            perform df._clean();
+        end if;
+        w := df._turn(w);
+        exit when df._is_over(w);
+    end loop;
+    commit;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    pos := df._leave(w);
+    done := w[21];
+end
+$$;
+comment on procedure df.work(numeric, numeric, bigint, text, bigint) is
+    'claim and run SQL steps until nothing is left for idle_seconds, or for max_seconds; run it alone, in autocommit';

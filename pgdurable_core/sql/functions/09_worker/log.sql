@@ -1,0 +1,26 @@
+create or replace function df.log(instance_id text, scope_id bigint, step integer, token bigint, stream text, lines text[]) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_have bigint;
+    v_most integer;
+    v_count integer;
+begin
+    select count(*) into v_have from df._logs l where l.instance_id = $1 and l.scope_id = $2 and l.step = $3 and l.token = $4;
+    select e.max_log_lines into v_most from df._engine e;
+    insert into df._logs (instance_id, scope_id, step, attempt, token, stream, line)
+    select $1, $2, $3, s.attempt + (s.state = 'running')::integer, $4, $5, left(x.line, 65536)
+    from df._steps s, unnest($6) with ordinality x(line, pos)
+    where s.instance_id = $1 and s.scope_id = $2 and s.step = $3 and x.pos <= v_most - v_have
+    order by x.pos;
+    get diagnostics v_count = row_count;
+    if v_have < v_most and v_have + cardinality($6) >= v_most then
+        insert into df._logs (instance_id, scope_id, step, attempt, token, stream, line)
+        select $1, $2, $3, s.attempt + 1, $4, 'engine', format('the log ends here: more than %s lines', v_most)
+        from df._steps s where s.instance_id = $1 and s.scope_id = $2 and s.step = $3;
+    end if;
+    return v_count;
+end
+$$;
+comment on function df.log(text, bigint, integer, bigint, text, text[]) is 'keep lines of a step''s output, in a transaction of their own, so that they outlive its rollback';

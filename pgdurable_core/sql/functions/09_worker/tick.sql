@@ -1,0 +1,15 @@
+-- tick: the engine's housekeeping, each part in a transaction of its own, so that nobody who forgets a
+-- transaction can hold it. Idempotent, from any session, as often as one likes.
+create or replace procedure df.tick()
+language plpgsql
+as $$
+begin
+    perform df._tick_stops();
+    commit;
+    perform df._tick_recover();
+    commit;
+    perform df._tick_promote();
+    commit;
+end
+$$;
+comment on procedure df.tick() is 'promote due timers, recover what dead sessions and workers held, mark what runs too long; run it alone, in autocommit';

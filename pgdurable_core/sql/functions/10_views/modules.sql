@@ -1,0 +1,3 @@
+create or replace view df.modules with (security_barrier) as
+select m.name, m.sha256, octet_length(m.content) as bytes, m.created_by, m.created_at from df._modules m;
+comment on view df.modules is 'Python source pinned by content';

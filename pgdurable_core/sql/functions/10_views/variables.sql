@@ -1,0 +1,3 @@
+create or replace view df.variables with (security_barrier) as
+select v.namespace, v.name, v.value, v.updated_by, v.updated_at from df._variables v;
+comment on view df.variables is 'values read when a step runs, per namespace';
