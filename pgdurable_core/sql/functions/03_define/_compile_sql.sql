@@ -124,7 +124,7 @@ begin
                         end if;
                         v_statements := v_statements || jsonb_build_object('parts', v_parts, 'mode', v_one -> 'mode');
                         v_rank := case v_one ->> 'class' when 'plain' then 0 when 'session' then 1 else 2 end;
-                        if v_rank > case v_class when 'plain' then 0 when 'session' then 1 else 2 end then
+                        if v_rank > (case v_class when 'plain' then 0 when 'session' then 1 else 2 end) then
                             v_class := v_one ->> 'class';
                         end if;
                     end if;
@@ -178,7 +178,6 @@ begin
             when 'dollar' then
                 if t = v_tag then
                     v_state := 'code';
-                    t := t;
                 end if;
         end case;
         v_buffer := v_buffer || t;

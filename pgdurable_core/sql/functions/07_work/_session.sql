@@ -4,11 +4,14 @@ create or replace function df._session(w text[]) returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_session bigint;
 begin
     perform df._recover();
     insert into df._sessions (pid, backend_start, login, worker_id)
     select a.pid, a.backend_start, session_user, w[26]::bigint from pg_stat_activity a where a.pid = pg_backend_pid()
-    returning session_id into w[2];
+    returning session_id into v_session;
+    w[2] := v_session::text;
     w[1] := 'open';
     return w;
 end

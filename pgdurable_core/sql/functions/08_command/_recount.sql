@@ -10,6 +10,11 @@ declare
     x record;
     v_n integer;
     v integer[];
+    v1 integer;
+    v2 integer;
+    v3 integer;
+    v4 integer;
+    v5 integer;
     v_what text;
     v_done integer;
     v_state text;
@@ -35,7 +40,7 @@ begin
         -- arrivals from upstreams that stay: one each, a gather as many as it had items
         select coalesce(sum(a.s), 0), coalesce(sum(a.f), 0), coalesce(sum(a.k), 0), coalesce(sum(a.u), 0), coalesce(sum(a.r), 0),
             x.n + coalesce(sum(greatest(a.s + a.f + a.k + a.u + a.r, a.total, 1) - 1), 0)
-        into v[1], v[2], v[3], v[4], v[5], v_n
+        into v1, v2, v3, v4, v5, v_n
         from (
             select case when g.kind = 'gather' and j.s is not null then j.s else (df._vector(s.state))[1] end as s,
                 case when g.kind = 'gather' and j.s is not null then j.f else (df._vector(s.state))[2] end as f,
@@ -53,6 +58,7 @@ begin
             join df._joins j on j.instance_id = p_instance and j.scope_id = 0 and j.step = u.step and j.shard = 0
             where (u.step - 2) = any(p_maps)
         ) a;
+        v := array[v1, v2, v3, v4, v5];
         v_what := case when x.rule = 'always' or x.n = 0 then 'run'
             when x.is_join and v = '{0,0,0,0,0}' then 'wait'
             when v = '{0,0,0,0,0}' then 'wait'

@@ -4,8 +4,8 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    i record;
-    w record;
+    i df.instances;
+    w df.workflows;
     r record;
     v_out text[] := '{}';
 begin
