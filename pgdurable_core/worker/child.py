@@ -169,6 +169,13 @@ def freeze_key(name: Any, path: str) -> str:
     raise RefusedError("PD400", f"return value: {path} has a key of type {type(name).__qualname__}")
 
 
+def arguments_of(step: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the arguments, which come as text so that the order of names and the digits of numbers survive."""
+    given = json.loads(step.get("args_json") or "{}", parse_float=decimal.Decimal)
+    arguments: dict[str, Any] = thaw(given or {})
+    return arguments
+
+
 def resolve(name: str) -> Callable[..., Any]:
     """Import ``module:name`` and take off what a decorator of another system put around the function.
 
@@ -241,7 +248,7 @@ def run(step: Mapping[str, Any], modules: Mapping[str, Mapping[str, str]], finde
             )
         finder.pin(modules)
         target = resolve(step["callable"])
-        value = target(**arguments_for(target, thaw(step.get("args") or {}), step.get("context") or {}))
+        value = target(**arguments_for(target, arguments_of(step), step.get("context") or {}))
         if inspect.iscoroutine(value):
             value = asyncio.run(value)
         try:

@@ -24,7 +24,10 @@ def lease_clock() -> float:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedStep:
-    """One answer of `df.claim_step`. `text` is that answer as JSON text, numbers with the scale the server sent."""
+    """One answer of `df.claim_step`; `text` is that answer as it came.
+
+    `sql` is None when names must be put into the text first, which `df.session_text` does for the step's role alone.
+    """
 
     text: str
     instance_id: str
@@ -38,8 +41,8 @@ class ClaimedStep:
     attempt: int = 1
     class_: str | None = None
     role: str | None = None
-    connection: Mapping[str, JsonValue] | None = None
-    sql: tuple[str, ...] = ()
+    login: str | None = None
+    sql: tuple[str, ...] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
     command: str | None = None
@@ -52,7 +55,8 @@ class ClaimedStep:
         """Read the JSON of a claim; fields this version does not know are left to the child that gets the text."""
         raw = json.loads(text)
         env = raw.get("env")
-        connection = raw.get("connection")
+        map_index = raw.get("map_index")
+        sql = raw.get("sql")
         return cls(
             text=text,
             instance_id=raw["instance_id"],
@@ -61,13 +65,13 @@ class ClaimedStep:
             token=raw["token"],
             key=raw["key"],
             kind=raw["kind"],
-            label=raw.get("label") or raw["key"],
+            label=raw["key"] if map_index is None else f"{raw['key']}[{map_index}]",
             idempotency_key=raw["idempotency_key"],
             attempt=raw.get("attempt") or 1,
             class_=raw.get("class"),
-            role=raw.get("role"),
-            connection={"name": connection} if isinstance(connection, str) else connection,
-            sql=tuple(raw.get("sql") or ()),
+            role=_unquoted(raw.get("role")),
+            login=raw.get("login"),
+            sql=None if sql is None else tuple(sql),
             settings=raw.get("settings") or {},
             modules=raw.get("modules") or {},
             command=raw.get("command"),
@@ -75,6 +79,11 @@ class ClaimedStep:
             append_env=bool(raw.get("append_env")),
             cwd=raw.get("cwd"),
         )
+
+    @property
+    def claim(self) -> list[object]:
+        """Return what every report begins with: instance, scope, step, token."""
+        return [self.instance_id, self.scope_id, self.step, self.token]
 
     def environment(self) -> dict[str, str]:
         """Return what every child is told about its step."""
@@ -84,6 +93,11 @@ class ClaimedStep:
             "PGDURABLE_TRY_NUMBER": str(self.attempt),
             "PGDURABLE_IDEMPOTENCY_KEY": self.idempotency_key,
         }
+
+
+def _unquoted(name: str | None) -> str | None:
+    """Undo quote_ident, which the server's text of a role applies to unusual names."""
+    return name[1:-1].replace('""', '"') if name and name.startswith('"') else name
 
 
 def _as_text(value: JsonValue) -> str:
@@ -127,6 +141,7 @@ class Completed:
     """The step did its work; `result` is JSON text, None for SQL that returned no rows."""
 
     result: str | None
+    row_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

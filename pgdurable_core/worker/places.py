@@ -10,7 +10,14 @@ from typing import ClassVar, Literal
 import psycopg
 
 from pgdurable_core.engine import calls
-from pgdurable_core.errors import ConflictError, DatabaseUnavailableError, DrainingError, EngineError, PgDurableError
+from pgdurable_core.errors import (
+    CancelledError,
+    ConflictError,
+    DatabaseUnavailableError,
+    DrainingError,
+    EngineError,
+    PgDurableError,
+)
 from pgdurable_core.worker.claims import (
     Abandoned,
     Attempt,
@@ -38,9 +45,6 @@ LOOKS = (0.005, 0.020, 0.080)
 LONGEST_SLEEP = 1.0
 # A timer that is due and not yet promoted must not make a session spin.
 SHORTEST_SLEEP = 0.05
-
-HAS_WORK = "select df.has_work(%s), extract(epoch from df.next_due() - pg_catalog.clock_timestamp())::float8"
-CLAIM = "select df.claim_step(%s, %s)::pg_catalog.text"
 
 
 class Place:
@@ -132,7 +136,7 @@ class SqlSession(Place):
             self.sleep(self._has_work, lambda: min(max(self._due, SHORTEST_SLEEP), LONGEST_SLEEP))
 
     def _has_work(self) -> bool:
-        [[has_work, due]] = self.link.rows(HAS_WORK, [self._pos])
+        [[has_work, due]] = self.link.rows(calls.HAS_WORK_OR_DUE, [self._pos])
         self._due = LONGEST_SLEEP if due is None else due
         return bool(has_work)
 
@@ -164,7 +168,7 @@ class StepSlot(Place):
     def _claim(self, lease: Lease) -> ClaimedStep | None:
         self.link.connection()
         try:
-            text = self.link.value(CLAIM, [lease.worker_id, list(self.lanes)])
+            text = self.link.value(calls.CLAIM_STEP, [lease.worker_id, list(self.lanes)])
         except DatabaseUnavailableError:
             self.shared.retire(lease)
             raise
@@ -189,7 +193,7 @@ class StepSlot(Place):
 
     def _send(self, step: ClaimedStep, stream: str, lines: list[str]) -> None:
         try:
-            self.link.rows(calls.LOG, [step.instance_id, step.scope_id, step.step, step.token, stream, lines])
+            self.link.rows(calls.LOG, [*step.claim, stream, lines])
         except (PgDurableError, psycopg.Error) as failed:
             # A log line is worth less than the step: a refused one is dropped, and the step goes on.
             self.shared.journal.trouble(f"log of {step.instance_id} {step.label}", failed)
@@ -225,10 +229,10 @@ class StepSlot(Place):
         )
 
     def _tell(self, step: ClaimedStep, outcome: Outcome) -> str:
-        claim = [step.instance_id, step.scope_id, step.step, step.token]
+        claim = step.claim
         match outcome:
-            case Completed(result):
-                return str(self.link.value(calls.COMPLETE_STEP, [*claim, result]))
+            case Completed(result, row_count):
+                return str(self.link.value(calls.COMPLETE_STEP, [*claim, result, row_count]))
             case Failed(error, retryable):
                 return str(self.link.value(calls.FAIL_STEP, [*claim, psycopg.types.json.Jsonb(dict(error)), retryable]))
             case Skipped(reason):
@@ -275,5 +279,6 @@ class SessionSlot(StepSlot):
 def _refused(error: EngineError | psycopg.Error) -> Failed:
     if isinstance(error, EngineError):
         described = {"sqlstate": error.sqlstate, "message": error.message, "detail": error.detail, "hint": error.hint}
-        return Failed(described, retryable=False)
+        # PD499: stopped while it ended; the stop row says whether that was a timeout, which may be tried again.
+        return Failed(described, retryable=isinstance(error, CancelledError))
     return Failed({"sqlstate": error.sqlstate, "message": str(error).strip()}, retryable=False)

@@ -202,6 +202,5 @@ class PythonExecutor:
 
 
 def _job(step: ClaimedStep, modules: Mapping[str, Mapping[str, str]]) -> bytes:
-    # The claim's own text, because a JSON round trip here would turn 186375.00 into 186375.0.
     claim = step.text.replace("\n", " ").replace("\r", " ")
     return f'{{"step": {claim}, "modules": {json.dumps(modules)}, "env": {json.dumps(step.environment())}}}\n'.encode()

@@ -10,7 +10,7 @@ from psycopg import pq, sql
 
 from pgdurable_core.engine import Connection, calls, connect
 from pgdurable_core.engine.client import translated
-from pgdurable_core.errors import ConflictError, DatabaseUnavailableError, EngineError, PgDurableError
+from pgdurable_core.errors import CancelledError, ConflictError, DatabaseUnavailableError, EngineError, PgDurableError
 from pgdurable_core.graph.model import JsonValue
 from pgdurable_core.worker.claims import (
     Abandoned,
@@ -39,7 +39,6 @@ CLOSED_LIST = re.compile(
 )
 SPURIOUS_RUNS = 3
 QUERY_CANCELED = "57014"
-COMPLETE_STEP = calls.COMPLETE_STEP
 
 
 class _RefusedError(Exception):
@@ -84,6 +83,8 @@ class SqlExecutor:
             return Abandoned(str(lost))
         except DatabaseUnavailableError as gone:
             return self._stopped_or(attempt, Failed(error("08006", str(gone))))
+        except CancelledError as stopped:
+            return Failed(_engine_error(stopped))
         except EngineError as refused_by_engine:
             return Failed(_engine_error(refused_by_engine), retryable=False)
         except psycopg.Error as failed:
@@ -99,9 +100,10 @@ class SqlExecutor:
         connection.autocommit = False
         with translated():
             self._set_settings(connection, step, is_local=True)
+            texts = _texts(connection, step)
             [[began]] = connection.execute("select pg_catalog.pg_current_xact_id()::pg_catalog.text").fetchall()
         found: Rows | None = None
-        for text in step.sql:
+        for text in texts:
             found = runner.run(text) or found
         if connection.pgconn.transaction_status != pq.TransactionStatus.INTRANS:
             raise _RefusedError(_ended_its_transaction(step))
@@ -112,8 +114,8 @@ class SqlExecutor:
             result = self._result(connection, step, found)
             if attempt.stop_reason is not None:
                 return attempt.outcome_of_stop()
-            values = [step.instance_id, step.scope_id, step.step, step.token, result]
-            [[state]] = connection.execute(COMPLETE_STEP, values).fetchall()
+            values = [*step.claim, result, None if found is None else len(found.rows)]
+            [[state]] = connection.execute(calls.COMPLETE_STEP, values).fetchall()
             connection.commit()
         return Reported(str(state))
 
@@ -128,13 +130,17 @@ class SqlExecutor:
                 connection.execute(sql.SQL("set role {}").format(sql.Identifier(step.role or "")))
             except psycopg.errors.InsufficientPrivilege as refused:
                 raise _RefusedError(self._not_allowed(step, str(refused).strip())) from refused
+        with translated():
+            texts = _texts(connection, step)
+        if not is_own and not all(CLOSED_LIST.match(text) for text in texts):
+            raise _RefusedError(self._not_allowed(step, f"this worker has no login for role {step.role}"))
         found: Rows | None = None
-        for text in step.sql:
+        for text in texts:
             if attempt.stop_reason is not None:
                 return attempt.outcome_of_stop()
             found = runner.run(text, extended=True) or found
         with translated():
-            return Completed(self._result(connection, step, found))
+            return Completed(self._result(connection, step, found), None if found is None else len(found.rows))
 
     def _result(self, connection: Connection, step: ClaimedStep, found: Rows | None) -> str | None:
         if found is not None and found.is_cut:
@@ -152,17 +158,17 @@ class SqlExecutor:
 
     def _login(self, step: ClaimedStep, *, may_set_role: bool) -> Connection:
         """Connect as the step's role, or as the worker for statements that may run under SET ROLE."""
-        reference = (step.connection or {}).get("login") or (self._logins.get(step.role) if step.role else None)
+        reference = step.login or (self._logins.get(step.role) if step.role else None)
         if step.role is None or step.role == self._role:
             return self._connect(step, self._dsn)
-        if isinstance(reference, str):
+        if reference is not None:
             connection = self._connect(step, self._resolve(step, reference))
             user = connection.info.user
             if user == step.role:
                 return connection
             connection.close()
             raise _RefusedError(self._not_allowed(step, f"its login is {user}, but the step runs as {step.role}"))
-        if may_set_role and all(CLOSED_LIST.match(text) for text in step.sql):
+        if may_set_role:
             return self._connect(step, self._dsn)
         raise _RefusedError(self._not_allowed(step, f"this worker has no login for role {step.role}"))
 
@@ -212,6 +218,13 @@ class SqlExecutor:
         }
         masked: dict[str, JsonValue] = {name: text and self._masker.mask(text) for name, text in texts.items()}
         return {"sqlstate": failed.sqlstate or "08006"} | masked
+
+
+def _texts(connection: Connection, step: ClaimedStep) -> list[str]:
+    if step.sql is not None:
+        return list(step.sql)
+    [[texts]] = connection.execute(calls.SESSION_TEXT, step.claim).fetchall()
+    return list(texts)
 
 
 def _engine_error(refused: PgDurableError) -> dict[str, JsonValue]:

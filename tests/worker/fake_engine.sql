@@ -32,7 +32,7 @@ end $$;
 create function df.has_work(pos text) returns boolean language sql as
     $$ select exists (select from df.queue where lane = 'sql' and state = 'ready') $$;
 create function df.next_due() returns timestamptz language sql as $$ select null::timestamptz $$;
-create function df.tick() returns jsonb language sql as $$ select '{}'::jsonb $$;
+create procedure df.tick() language sql as $$ select 1 $$;
 create function df.signal_stops() returns int language sql as $$ select 0 $$;
 create function df.stopped(worker bigint) returns table (token bigint, reason text) language sql as
     $$ select q.token, q.stop from df.queue q where q.worker_id = worker and q.state = 'running' and q.stop is not null $$;
@@ -55,14 +55,14 @@ create function df.claim_step(worker bigint, lanes text[]) returns jsonb languag
        where q.token = (select x.token from df.queue x where x.lane = any(lanes) and x.state = 'ready'
                         order by x.token limit 1 for update skip locked)
        returning q.fields || jsonb_build_object('instance_id', '0123456789ab', 'scope_id', 0, 'step', 1, 'token', q.token,
-           'key', 'load', 'kind', q.lane, 'label', 'load', 'idempotency_key', 'k' || q.token, 'attempt', 1) $$;
+           'key', 'load', 'kind', q.lane, 'idempotency_key', 'k' || q.token, 'attempt', 1) $$;
 create function df.held(p_token bigint) returns void language plpgsql as $$
 begin
     if not exists (select from df.queue q where q.token = p_token and q.state <> 'ready') then
         raise exception 'the claim is lost' using errcode = 'PD409';
     end if;
 end $$;
-create function df.complete_step(i text, s bigint, n int, t bigint, result json) returns text language sql as
+create function df.complete_step(i text, s bigint, n int, t bigint, result json, row_count bigint) returns text language sql as
     $$ select df.held(t); update df.queue q set state = 'completed', result = complete_step.result where q.token = t;
        select 'completed' $$;
 create function df.fail_step(i text, s bigint, n int, t bigint, error jsonb, retryable boolean) returns text language sql as

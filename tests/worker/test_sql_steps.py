@@ -21,7 +21,9 @@ ENGINE = """
 create schema df;
 grant usage on schema df to public;
 create table df.answers (token bigint primary key, result json);
-create function df.complete_step(instance_id text, scope_id bigint, step int, token bigint, result json) returns text
+create function df.complete_step(
+    instance_id text, scope_id bigint, step int, token bigint, result json, row_count bigint
+) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if token = 409 then
@@ -267,7 +269,9 @@ def test_autonomous_statements_commit_one_by_one_outside_a_transaction(runs: Run
         "create procedure fill() language plpgsql as"
         " $$ begin insert into t values (1); commit; insert into t values (2); end $$"
     )
-    assert runs.run("call fill()", "select count(*) as n from t", **{"class": "autonomous"}) == Completed('[{"n":2}]')
+    assert runs.run("call fill()", "select count(*) as n from t", **{"class": "autonomous"}) == Completed(
+        '[{"n":2}]', 1
+    )
     failed = runs.run("insert into t values (3)", "select 1/0", **{"class": "autonomous"})
     assert refusal(failed) == ("22012", True)
     assert runs.count() == 3

@@ -107,9 +107,9 @@ def test_a_python_step_gets_its_module_from_the_database(bench: Bench) -> None:
     )
     sha256 = str(bench.query("select sha256 from df.modules"))
     worker = bench.worker(sql_sessions=0)
-    token = bench.put("python", callable="m:run", args={"n": 1}, modules={"m": sha256})
+    token = bench.put("python", callable="m:run", args_json='{"n": 1}', modules={"m": sha256})
     assert bench.wait(token, "completed", "failed") == "completed"
-    missing = bench.put("python", callable="m:run", args={"n": 1}, modules={"m": "0" * 64})
+    missing = bench.put("python", callable="m:run", args_json='{"n": 1}', modules={"m": "0" * 64})
     assert bench.wait(missing, "completed", "failed") == "failed"
     assert bench.query("select string_agg(line, ';') from df.logs") == "n is 1"
     worker.drain()

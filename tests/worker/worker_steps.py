@@ -14,8 +14,10 @@ from pgdurable_core.worker.secrets import Masker
 
 
 def claim(**fields: Any) -> ClaimedStep:
-    """Return a claimed step; `args_text` puts JSON text into `args` as it is."""
-    args_text = fields.pop("args_text", None)
+    """Return a claimed step; `args_text` is JSON text, `args` a value."""
+    if "args" in fields:
+        fields["args_text"] = json.dumps(fields.pop("args"))
+    fields["args_json"] = fields.pop("args_text", None)
     document = {
         "instance_id": "0123456789ab",
         "scope_id": 0,
@@ -23,14 +25,11 @@ def claim(**fields: Any) -> ClaimedStep:
         "token": 77,
         "key": "load",
         "kind": "python",
-        "label": "load[2]",
+        "map_index": 2,
         "idempotency_key": "0123456789ab/3/0",
         "attempt": 2,
     } | fields
-    text = json.dumps(document)
-    if args_text is not None:
-        text = f'{text[:-1]}, "args": {args_text}}}'
-    return ClaimedStep.from_json(text)
+    return ClaimedStep.from_json(json.dumps(document))
 
 
 def attempt(step: ClaimedStep, lease_seconds: float = 60) -> Attempt:
