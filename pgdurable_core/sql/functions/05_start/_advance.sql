@@ -35,7 +35,7 @@ declare
     l_ord integer[] := '{}';
     l_ok boolean[] := '{}';
     v integer[];
-    s integer;
+    v_at integer;
     i integer;
     x record;
     j record;
@@ -70,7 +70,7 @@ begin
     loop
         -- successors of what is terminal
         while h <= cardinality(q_step) loop
-            s := q_step[h];
+            v_at := q_step[h];
             v := q_vec[(h - 1) * 5 + 1 : h * 5];
             if v_written > c_budget then
                 insert into df._commands (instance_id, kind, args, submitted_by, actor)
@@ -84,7 +84,7 @@ begin
             for x in
                 select n.step, n.kind, n.rule, n.n, n.is_join, n.shards, e.ord
                 from df._plan_steps p, unnest(p.succ, p.succ_ord) e(step, ord), df._plan_steps n
-                where p.plan_id = p_plan and p.step = s and n.plan_id = p_plan and n.step = e.step
+                where p.plan_id = p_plan and p.step = v_at and n.plan_id = p_plan and n.step = e.step
                 order by n.step
             loop
                 v_forced := p_forced is not null and h = 1 and x.step = any(p_forced);
@@ -96,13 +96,13 @@ begin
                             l_ord := l_ord || x.ord;
                             l_ok := l_ok || (v_add[1] = 1);
                         end if;
-                        for i in 1..5 loop v_end_vec[i] := v_end_vec[i] + v_add[i]; end loop;
+                        for g in 1..5 loop v_end_vec[g] := v_end_vec[g] + v_add[g]; end loop;
                     else
                         perform df._finish_instance(p_instance, case when v[2] + v[4] > 0 then 'failed' else 'completed' end);
                         return v_follow;
                     end if;
                 elsif x.is_join then
-                    if s = 0 then           -- the start does not count; it opens what waits for nobody
+                    if v_at = 0 then           -- the start does not count; it opens what waits for nobody
                         insert into df._joins (instance_id, scope_id, step, n, shards, decided)
                         values (p_instance, p_scope, x.step, x.n, x.shards, 'run');
                         d_step := d_step || x.step;
@@ -119,7 +119,7 @@ begin
                         a_vec := a_vec[:(i - 1) * 5] || v || a_vec[(i - 1) * 5 + 1:];
                         a_forced := a_forced[:i - 1] || v_forced || a_forced[i:];
                     else
-                        for k in 1..5 loop a_vec[(i - 1) * 5 + k] := a_vec[(i - 1) * 5 + k] + v[k]; end loop;
+                        for g in 1..5 loop a_vec[(i - 1) * 5 + g] := a_vec[(i - 1) * 5 + g] + v[g]; end loop;
                         a_forced[i] := a_forced[i] or v_forced;
                     end if;
                     if x.shards > 0 then
@@ -130,7 +130,7 @@ begin
                 else
                     v_total := v[1] + v[2] + v[3] + v[4] + v[5];
                     d_step := d_step || x.step;
-                    d_what := d_what || case when v_forced then 'skipped' when s = 0 then 'run'
+                    d_what := d_what || case when v_forced then 'skipped' when v_at = 0 then 'run'
                         else df._decide(x.rule, v_total, v[1], v[2], v[3], v[4], v[5]) end;
                     d_settled := d_settled || true;
                     d_vec := d_vec || v;
@@ -179,11 +179,11 @@ begin
             if v_lanes is not null then
                 perform df._wake(v_lanes, cardinality(d_step) > 1);
             end if;
-            foreach s in array v_inserted loop
-                i := array_position(d_step, s);
+            foreach v_at in array v_inserted loop
+                i := array_position(d_step, v_at);
                 select p.kind, t.state into x from df._plan_steps p, df._steps t
-                where p.plan_id = p_plan and p.step = s and t.instance_id = p_instance and t.scope_id = p_scope and t.step = s;
-                q_step := q_step || s;
+                where p.plan_id = p_plan and p.step = v_at and t.instance_id = p_instance and t.scope_id = p_scope and t.step = v_at;
+                q_step := q_step || v_at;
                 if x.kind = 'gather' and x.state <> 'waiting' and d_what[i] = 'run' then
                     q_vec := q_vec || d_vec[(i - 1) * 5 + 1 : i * 5];
                 else
@@ -204,26 +204,26 @@ begin
         exit when a_step = '{}';
 
         -- the lowest join
-        s := a_step[1];
+        v_at := a_step[1];
         v := a_vec[1:5];
         v_forced := a_forced[1];
         a_step := a_step[2:];
         a_vec := a_vec[6:];
         a_forced := a_forced[2:];
-        select p.step, p.kind, p.rule, p.n, p.shards, p.succ into x from df._plan_steps p where p.plan_id = p_plan and p.step = s;
+        select p.step, p.kind, p.rule, p.n, p.shards, p.succ into x from df._plan_steps p where p.plan_id = p_plan and p.step = v_at;
         i := x.shards;
         if x.kind = 'gather' then
             select coalesce(t.shards, 0) into i from df._joins t
-            where t.instance_id = p_instance and t.scope_id = p_scope and t.step = s and t.shard = 0;
+            where t.instance_id = p_instance and t.scope_id = p_scope and t.step = v_at and t.shard = 0;
         end if;
-        if coalesce(i, 0) > 0 and s = any(l_step) then
-            v := df._arrive_at_leaves(p_instance, p_scope, s, x.n, i,
-                array(select l_ord[g] from generate_subscripts(l_step, 1) g where l_step[g] = s),
-                array(select l_ok[g] from generate_subscripts(l_step, 1) g where l_step[g] = s), v);
+        if coalesce(i, 0) > 0 and v_at = any(l_step) then
+            v := df._arrive_at_leaves(p_instance, p_scope, v_at, x.n, i,
+                array(select l_ord[g] from generate_subscripts(l_step, 1) g where l_step[g] = v_at),
+                array(select l_ok[g] from generate_subscripts(l_step, 1) g where l_step[g] = v_at), v);
             continue when v = '{0,0,0,0,0}' and not v_forced;
         end if;
         insert into df._joins as t (instance_id, scope_id, step, shard, n, s, f, k, u, r, shards)
-        values (p_instance, p_scope, s, 0, x.n, v[1], v[2], v[3], v[4], v[5], x.shards)
+        values (p_instance, p_scope, v_at, 0, x.n, v[1], v[2], v[3], v[4], v[5], x.shards)
         on conflict (instance_id, scope_id, step, shard) do update
         set s = t.s + excluded.s, f = t.f + excluded.f, k = t.k + excluded.k, u = t.u + excluded.u, r = t.r + excluded.r
         returning t.n, t.s, t.f, t.k, t.u, t.r, t.decided, t.is_terminal into j;
@@ -232,8 +232,8 @@ begin
             v_what := case when v_forced then 'skipped' else df._decide(x.rule, j.n, j.s, j.f, j.k, j.u, j.r) end;
             if v_what <> 'wait' then
                 update df._joins t set decided = v_what, is_terminal = v_what <> 'run'
-                where t.instance_id = p_instance and t.scope_id = p_scope and t.step = s and t.shard = 0;
-                d_step := array[s];
+                where t.instance_id = p_instance and t.scope_id = p_scope and t.step = v_at and t.shard = 0;
+                d_step := array[v_at];
                 d_what := array[v_what];
                 d_settled := array[v_total >= j.n];
                 d_vec := array[j.s, j.f, j.k, j.u, j.r];
