@@ -62,8 +62,8 @@ def normalise(graph: Graph) -> Graph:
     return replace(
         graph,
         defaults=defaults,
-        on_failure=_unless(graph.on_failure, Empty()),
-        on_success=_unless(graph.on_success, Empty()),
+        on_failure=None if isinstance(graph.on_failure, Empty) else graph.on_failure,
+        on_success=None if isinstance(graph.on_success, Empty) else graph.on_success,
         steps=tuple(_normalised_step(step, defaults) for step in graph.steps),
     )
 

@@ -55,9 +55,9 @@ def _listing(graph: Graph, width: int) -> tuple[str, ...]:
         )
     else:
         return tuple(lines)
-    return (
-        f"{len(graph.steps):,} steps in {len(found):,} layers, {len(roots(graph))} roots, {len(sinks(graph))} sinks",
-    )
+    counts = ((len(roots(graph)), "root"), (len(sinks(graph)), "sink"))
+    ends = ", ".join(f"{number:,} {word}{'' if number == 1 else 's'}" for number, word in counts)
+    return (f"{len(graph.steps):,} steps in {len(found):,} layers, {ends}",)
 
 
 def _drawing(graph: Graph, width: int) -> tuple[str, ...]:
@@ -109,14 +109,13 @@ def _buses(net: Digraph, here: Sequence[str], after: Sequence[str]) -> list[_Bus
 
 def _untangle(columns: list[list[str]], gutters: list[list[_Bus]]) -> None:
     for _ in range(SWEEPS):
-        for index in range(len(gutters) - 1, -1, -1):
-            pull = {key: _middle(columns[index + 1], bus.right) for bus in gutters[index] for key in bus.left}
-            here = columns[index]
-            order = {key: pull.get(key, float(position)) for position, key in enumerate(here)}
-            here.sort(key=order.__getitem__)
         for index, gutter in enumerate(gutters):
             pull = {key: _middle(columns[index], bus.left) for bus in gutter for key in bus.right}
             columns[index + 1].sort(key=pull.__getitem__)
+        for index in range(len(gutters) - 1, -1, -1):
+            pull = {key: float(place) for place, key in enumerate(columns[index])}
+            pull |= {key: _middle(columns[index + 1], bus.right) for bus in gutters[index] for key in bus.left}
+            columns[index].sort(key=pull.__getitem__)
 
 
 def _middle(column: Sequence[str], keys: Iterable[str]) -> float:

@@ -207,12 +207,13 @@ def _joined(options: list[str], before: str) -> list[str]:
 def _fill(pieces: list[str], *, first: bool = False, last: str = ",") -> list[str]:
     """Put pieces into lines of at most 120, a comma behind each but the last, which gets `last`.
 
+    What has lines of its own begins one, so that its columns hold.
     `first` begins a step; else the pieces are options of the workflow.
     """
     lines: list[str] = []
     for index, piece in enumerate(pieces):
         ending = "," if index < len(pieces) - 1 else last
-        if lines and _fits(f"{lines[-1]} {piece}{ending or '  '}"):
+        if lines and "\n" not in piece and _fits(f"{lines[-1]} {piece}{ending or '  '}"):
             lines[-1] += f" {piece}{ending}"
         elif first and not lines:
             lines.append(f"  df.step({piece}{ending}")

@@ -1,8 +1,8 @@
 """The last line of a written file: which graph it says, and whether a person has touched the text since.
 
 `-- pgdurable import: graph 5d0e12aa, text 77b1c3f0. Without this line the file is yours alone and import leaves it be.`
-`graph` begins the graph's hash, `text` the hash of everything above the line. Line ends do not count, so a checkout
-with CRLF is no edit.
+`graph` begins the graph's hash, `text` the hash of everything above the line. Carriage returns do not count, so a
+checkout with CRLF is no edit.
 """
 
 import hashlib
@@ -33,8 +33,8 @@ class Trailer:
 
 
 def text_hash(above: str) -> str:
-    """Hash the text above the trailer: 8 hex digits of sha256 over UTF-8 with plain newlines."""
-    return hashlib.sha256(above.replace("\r\n", "\n").encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    """Hash the text above the trailer: 8 hex digits of sha256 over UTF-8 without carriage returns."""
+    return hashlib.sha256(above.replace("\r", "").encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def with_trailer(above: str, graph_hash: str) -> str:
@@ -44,7 +44,7 @@ def with_trailer(above: str, graph_hash: str) -> str:
 
 def read_trailer(text: str) -> Trailer | None:
     """Find the trailer of a file, the last if there are several; None when a person took it out."""
-    match = _last_match(text.replace("\r\n", "\n"))
+    match = _last_match(text.replace("\r", ""))
     return None if match is None else Trailer(match["graph"], match["text"])
 
 
@@ -53,7 +53,7 @@ def file_state(text: str) -> FileState:
 
     Only a `generated` file may be replaced without asking.
     """
-    text = text.replace("\r\n", "\n")
+    text = text.replace("\r", "")
     match = _last_match(text)
     if match is None:
         return "foreign"
