@@ -1,0 +1,1 @@
+"""What a workflow is: values, the document, checks, questions about the shape, and text for people. No I/O."""
