@@ -51,8 +51,7 @@ def _workflow(workflow: ImportedWorkflow, result: ReadResult) -> str:
     blocked, decide = of_weight(workflow, "blocked"), of_weight(workflow, "decide")
     mend, changed = of_weight(workflow, "mend"), of_weight(workflow, "changed")
     lines = [
-        f'<a id="{_anchor(workflow.name)}"></a>',
-        "",
+        *([f'<a id="{_anchor(workflow.name)}"></a>', ""] if len(result.imports) > 1 else []),
         f"# {_headline(workflow)}",
         "",
         *_table(totals(workflow.tasks)),
@@ -94,7 +93,8 @@ def _headline(workflow: ImportedWorkflow) -> str:
         parts.append(f"{_things(decide)} to decide")
     if mend:
         parts.append(f"{_number(mend) if decide else _things(mend)} to mend in the DAG")
-    rest = f" {', '.join(parts).capitalize()}." if parts else " Nothing to decide."
+    whole = ', '.join(parts)
+    rest = f" {whole[:1].upper()}{whole[1:]}." if parts else " Nothing to decide."
     return f"{workflow.name} can run on pgdurable today.{rest}"
 
 

@@ -1,0 +1,223 @@
+"""What there is to say about a DAG as a whole: its own options, its mistakes, and what was fixed while it was parsed."""
+
+import ast
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from pgdurable_airflow.importer.codes import CODES
+from pgdurable_airflow.importer.facts import DagFacts, Fact, Row, callable_of, elements, is_absent, is_row, seconds
+from pgdurable_airflow.importer.link import trigger_rule
+from pgdurable_airflow.importer.load.live import SENTINEL, JsonObject
+from pgdurable_airflow.importer.task import Surroundings
+from pgdurable_core.graph.model import Graph
+from pgdurable_core.importing.findings import Finding, Weight
+
+_PLACEHOLDERS: Final = ("pgdurable-missing-variable-", "pgdurable-missing-connection-")
+_EVER: Final = frozenset({"all_done", "always", "all_done_setup_success"})
+
+Find = Callable[..., None]
+
+
+class DagFindings:
+    """Collects findings about one DAG."""
+
+    def __init__(self, dag: DagFacts, around: Surroundings) -> None:
+        self.dag = dag
+        self.around = around
+        self.found: list[Finding] = []
+
+    def find(
+        self,
+        code: str,
+        short: str,
+        what: str,
+        happens: str = "",
+        remedy: str = "",
+        *,
+        weight: Weight | None = None,
+        task: str | None = None,
+        line: int | None = None,
+    ) -> None:
+        """Leave a finding at the DAG, or at one of its tasks."""
+        self.found.append(
+            Finding(
+                code, weight or CODES[code].weight, short, what, happens, remedy, dag=self.dag.dag_id, task=task,
+                file=self.around.shown(self.dag.file), line=line or self.dag.line,
+            )  # fmt: skip
+        )
+
+
+def options(found: DagFindings) -> None:
+    """Look at the DAG's own options."""
+    fields = found.dag.fields
+    if seconds(fields.get("dagrun_timeout")):
+        found.find("AF022", "dagrun_timeout", "A run that takes too long is failed and its tasks skipped "
+                   "(dagrun_timeout).", "It would run on.", "Give the long steps an execution_timeout.")  # fmt: skip
+    if fields.get("fail_fast") or fields.get("fail_stop"):
+        found.find("AF022", "fail_fast", "The first failure stops every other task (fail_fast).",
+                   "The others would run on.", "Say with trigger rules which tasks need which.")  # fmt: skip
+    if fields.get("max_consecutive_failed_dag_runs"):
+        found.find("AF021", "max_consecutive_failed_dag_runs", "Airflow pauses the DAG after so many failures in a row.",
+                   "It is not paused.", "Watch `pgdurable status`.")  # fmt: skip
+    for name in ("deadline", "sla_miss_callback"):
+        if not is_absent(fields.get(name)):
+            found.find("AF021", name, f"The DAG has `{name}`.", "Nobody is told when it is late.",
+                       "Watch `pgdurable status`, which lists what is late.")  # fmt: skip
+    if fields.get("render_template_as_native_obj"):
+        templated = [task for task in found.dag.tasks if "{{" in json.dumps(dict(task.given), default=str)]
+        if templated:
+            found.find("AF154", "templates become Python objects", "The DAG renders templates as native objects, and "
+                       f"{templated[0].task_id} has one.", "What they become depends on the text at run time.",
+                       "Take render_template_as_native_obj out.")  # fmt: skip
+    if "max_active_tasks" not in found.dag.given and "concurrency" not in found.dag.given and len(found.dag.tasks) > 16:
+        found.find("AF027", "no limit on active tasks", "Airflow runs at most 16 tasks of a run at once, unasked.",
+                   "Here there is no such limit.", "State max_active_tasks.")  # fmt: skip
+
+
+def mistakes(found: DagFindings, base_parameters: frozenset[str]) -> None:
+    """Look for what is wrong in Airflow already."""
+    dag = found.dag
+    taken = {name for task in dag.tasks for name in task.given} | base_parameters
+    lines = _constants(dag.file)
+    for key in dag.default_args:
+        if key not in taken and dag.tasks:
+            found.find("AF201", f"default_args key {key} is never used", f"`{key}`: no operator of this DAG takes it, and "
+                       "Airflow ignores it.", remedy="Correct or remove it.", line=lines.get(key))  # fmt: skip
+    downstream = {name for task in dag.tasks for name in task.upstream}
+    leaves = [task for task in dag.tasks if task.task_id not in downstream]
+    if not leaves or any(trigger_rule(task) not in _EVER for task in leaves):
+        return
+    for task in leaves:
+        if not task.upstream:
+            continue
+        whole = "The only leaf" if len(leaves) == 1 else "A leaf, as all leaves,"
+        names = [facts.name for fact in elements(dag.callbacks.get("failure")) if (facts := callable_of(fact))]
+        silent = f", and {names[0]} never fires" if names else ""
+        found.find("AF203", "hides every failure of the run", f"{whole}, and {trigger_rule(task)}: a failed task before "
+                   f"it ends as a successful run, in Airflow as here{silent}.", "Kept as it is.",
+                   "A watcher step with rule => 'one_failed'.", task=task.task_id, line=task.line)  # fmt: skip
+
+
+def _constants(file: Path) -> dict[str, int]:
+    """Find the first line of each text constant of a file."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    lines: dict[str, int] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            lines[node.value] = min(node.lineno, lines.get(node.value, node.lineno))
+        elif isinstance(node, ast.keyword) and node.arg:
+            lines.setdefault(node.arg, node.value.lineno)
+    return lines
+
+
+def stubs_and_names(found: DagFindings, answer: JsonObject) -> None:
+    """Say which modules were stubbed, and which names of Airflow 1 or 2 were read as something else."""
+    for name, used in answer["stubs"].items():
+        if used:
+            found.find("AF010", f"{name} is not installed", f"`{name}` is not installed; used: {', '.join(used)}.",
+                       "A stub stands in its place.", "Install it, or use --airflow-python.")  # fmt: skip
+    seen: set[tuple[str, object]] = set()
+    for use in answer["stub_uses"]:
+        where = (use["stub"], use["line"])
+        if where in seen:
+            continue
+        seen.add(where)
+        found.find("AF011", f"{use['stub']} {use['how']}", f"`{use['stub']}` from a missing module {use['how']} while "
+                   "the graph is built.", "What it would add to the graph is unknown.",
+                   "Install the package, or use --airflow-python.", line=use["line"])  # fmt: skip
+    for old, new in answer["legacy"].items():
+        found.find("AF012", f"{old}: name of Airflow 1 or 2", f"`{old}` is gone in Airflow 3.", f"It was read as `{new}`.",
+                   "Use the new name.")  # fmt: skip
+
+
+def fixed_at_import(found: DagFindings, first: Row, second: Row | None, answer: JsonObject) -> None:
+    """Compare two readings of the DAG, made with other Variables, Connections, environment and clock."""
+    reads = _reads(answer, found.around)
+    names = "; ".join(text for text, _ in reads) or "a random or changing value"
+    line = next((line for _, line in reads if line), None)
+    if second is None:
+        found.find("AF013", "whether the DAG exists depends on values read while parsing", f"Read with other values the "
+                   f"file does not give this DAG. Read while parsing: {names}.", "It is imported as it was found.",
+                   "Do not build DAGs from values that change.", line=line)  # fmt: skip
+        return
+    where = sorted({place for place in _differences(first, second)})
+    if not where:
+        if reads:
+            found.find("AF014", "read while parsing, without effect", f"Read while parsing: {names}.",
+                       "Nothing imported depends on it.", line=line)  # fmt: skip
+        return
+    known = {task.task_id for task in found.dag.tasks}
+    for task_id, field in where:
+        subject = task_id if task_id in known else None
+        found.find("AF013", f"{field} is fixed at import", f"`{field}` depends on what is read while parsing: {names}.",
+                   "It is fixed to what it was now.", "Use a template, or read it inside a task.",
+                   task=subject, line=line)  # fmt: skip
+
+
+def _reads(answer: JsonObject, around: Surroundings) -> list[tuple[str, int | None]]:
+    found: list[tuple[str, int | None]] = []
+    for kind, word in (("variables", "Variable"), ("connections", "Connection"), ("environment", "environment")):
+        found += [(f"{word} {name} (line {site[1]})", site[1]) for name, site in sorted(answer[kind].items())]
+    clock = answer["clock"]
+    if clock:
+        found.append((f"the clock (line {clock[0][1]})", clock[0][1]))
+    return found
+
+
+def _differences(first: Fact, second: Fact) -> Iterator[tuple[str | None, str]]:
+    """Name the fields in which two readings differ: (task, field)."""
+    if not (is_row(first) and is_row(second)):
+        return
+    for name in sorted(set(first) | set(second)):
+        if name not in ("tasks", "runs") and first.get(name) != second.get(name):
+            yield (None, name)
+    old = {str(task["task_id"]): task for task in elements(first.get("tasks")) if is_row(task)}
+    new = {str(task["task_id"]): task for task in elements(second.get("tasks")) if is_row(task)}
+    for task_id in sorted(set(old) | set(new)):
+        if task_id not in old or task_id not in new:
+            yield (None, "the list of tasks")
+            continue
+        for part in ("given", "attributes", "fields", "expand", "upstream", "classes"):
+            before, after = old[task_id].get(part), new[task_id].get(part)
+            if before == after:
+                continue
+            if is_row(before) and is_row(after):
+                for name in sorted(set(before) | set(after)):
+                    # Dates of a task repeat those of the DAG, which are named once.
+                    if before.get(name) != after.get(name) and name not in ("start_date", "end_date"):
+                        yield (task_id, name)
+            else:
+                yield (task_id, part)
+
+
+def leaks(texts: Mapping[str, str]) -> list[str]:
+    """Name the sentinels that come out in texts: each stands for a secret."""
+    return sorted({word for text in texts.values() for word in _words(text, SENTINEL + "-")})
+
+
+def placeholders(graph: Graph, found: DagFindings, texts: Mapping[str, str]) -> None:
+    """Block what holds a placeholder for a Variable or Connection that was not given."""
+    for mark in _PLACEHOLDERS:
+        for word in sorted({word for text in texts.values() for word in _words(text, mark)}):
+            name = word.removeprefix(mark)
+            kind = "Variable" if "variable" in mark else "Connection"
+            found.find("AF015", f"{kind} {name} was not given", f"The file reads {kind} `{name}` while it is parsed, and "
+                       f"{graph.name} holds what it gave.", "A placeholder stands in its place.",
+                       "Give it with --variables or --connections.", weight="blocked")  # fmt: skip
+
+
+def _words(text: str, mark: str) -> list[str]:
+    words = []
+    start = text.find(mark)
+    while start >= 0:
+        end = start
+        while end < len(text) and (text[end].isalnum() or text[end] in "-_."):
+            end += 1
+        words.append(text[start:end].rstrip("."))
+        start = text.find(mark, end)
+    return words

@@ -1,0 +1,184 @@
+"""Files and folders to a ReadResult: which files, in which order, and what became of each."""
+
+import ast
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+from pgdurable_airflow.importer.build import Reading, build_workflow
+from pgdurable_airflow.importer.codes import CODES
+from pgdurable_airflow.importer.facts import read_dag
+from pgdurable_airflow.importer.load.live import Job, JsonObject, Session, execute, find_config
+from pgdurable_airflow.importer.task import Surroundings
+from pgdurable_core.errors import UsageError
+from pgdurable_core.importing.findings import Finding
+from pgdurable_core.importing.protocol import ImportedWorkflow, ReadFacts, ReadFailure, ReadOptions, ReadResult
+
+
+def read(paths: Sequence[Path], options: ReadOptions) -> ReadResult:
+    """Read every file and folder. Raises UsageError for a path that is not there; a bad file is a failure."""
+    started = monotonic()
+    jobs = find_jobs(paths)
+    as_of = options.as_of or datetime.now(UTC)
+    session = execute(jobs, options, as_of)
+    imports: list[ImportedWorkflow] = []
+    failures: list[ReadFailure] = []
+    for job in jobs:
+        found, failed = _file(job, session, options)
+        imports.extend(found)
+        failures.extend(failed)
+    if options.names:
+        imports = [workflow for workflow in imports if workflow.name in options.names]
+        missing = sorted(set(options.names) - {workflow.name for workflow in imports})
+        if missing:
+            raise UsageError(f"no DAG is called {missing[0]}", hint="--dag takes the DAG's own id.")
+    imports = _unambiguous(imports)
+    facts = ReadFacts(
+        system=f"Airflow {session.airflow}",
+        how=f"live with Airflow {session.airflow}",
+        assumed=_assumed(session, options),
+        files=len(jobs),
+        extra_files=len({file for workflow in imports for task in workflow.tasks for file in _extra(task.source)}),
+        callbacks=sum(run is not None for w in imports for run in (w.graph.on_failure, w.graph.on_success)),
+        seconds=monotonic() - started,
+    )
+    return ReadResult(tuple(imports), tuple(failures), facts)
+
+
+def find_jobs(paths: Sequence[Path]) -> list[Job]:
+    """Find the DAG files: those named, and in folders those that hold the words `dag` and `airflow`, as Airflow does.
+
+    The dags folder is the folder given, or the nearest one called `dags` above a file, else the file's own.
+    """
+    jobs: list[Job] = []
+    for path in paths:
+        whole = path.resolve()
+        if whole.is_dir():
+            files = sorted(file for file in whole.rglob("*.py") if _might_hold_dag(file))
+            jobs += [Job(file, _roots(whole)) for file in files]
+        elif whole.is_file():
+            above = next((folder for folder in whole.parents if folder.name == "dags"), whole.parent)
+            jobs.append(Job(whole, _roots(above)))
+        else:
+            raise UsageError(f"there is no file or folder {path}")
+    unique = {job.path: job for job in jobs}
+    if not unique:
+        raise UsageError("no Python file that could hold a DAG was found", hint="Name a file, or a folder of DAG files.")
+    return list(unique.values())
+
+
+def _roots(dags: Path) -> tuple[Path, ...]:
+    plugins = dags.parent / "plugins"
+    return (dags, plugins) if plugins.is_dir() else (dags,)
+
+
+def _might_hold_dag(path: Path) -> bool:
+    """Follow Airflow's safe mode (airflow/utils/file.py, might_contain_dag)."""
+    if any(part.startswith(".") or part == "__pycache__" for part in path.parts):
+        return False
+    try:
+        content = path.read_bytes().lower()
+    except OSError:
+        return False
+    return b"airflow" in content and b"dag" in content
+
+
+def _file(job: Job, session: Session, options: ReadOptions) -> tuple[list[ImportedWorkflow], list[ReadFailure]]:
+    answers = session.answers.get(str(job.path), [])
+    shown = f"{job.roots[0].name}/{job.path.relative_to(job.roots[0]).as_posix()}"
+    if not answers or answers[0].get("died"):
+        return [], [_died(shown, answers[0].get("died") if answers else "exit", options)]
+    first = answers[0]
+    second = answers[1] if len(answers) > 1 and not answers[1].get("died") else None
+    failures = [
+        _failure("AF001", shown, error["message"], "Mend the file, or name your Airflow's interpreter with "
+                 "--airflow-python.", error["line"])
+        for error in first["errors"]
+    ]  # fmt: skip
+    if not first["dags"] and not failures and _is_dag_file(job.path):
+        failures.append(_failure("AF005", shown, "the file loads and defines no DAG", "Call the @dag function, or bind "
+                                 "the DAG to a name."))  # fmt: skip
+    workflows = [_workflow(job, session, row, first, second, options) for row in first["dags"]]
+    return workflows, failures
+
+
+def _is_dag_file(path: Path) -> bool:
+    """Say whether a file looks as if it wanted to define a DAG: it calls or decorates with something named dag."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return True
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return bool(names & {"DAG", "dag"})
+
+
+def _workflow(  # noqa: PLR0913
+    job: Job, session: Session, row: JsonObject, first: JsonObject, second: JsonObject | None, options: ReadOptions
+) -> ImportedWorkflow:
+    dag = read_dag(row)
+    around = Surroundings(dag, int(session.airflow.partition(".")[0]), job.roots[0], options.slice_code)
+    again = next((other for other in (second["dags"] if second else []) if other["dag_id"] == row["dag_id"]), None)
+    reading = Reading(
+        dag=dag,
+        first=row,
+        second=again,
+        answer=first,
+        airflow=f"Airflow {session.airflow}",
+        how="live",
+        base_parameters=session.base_parameters,
+    )
+    return build_workflow(reading, around)
+
+
+def _died(shown: str, how: object, options: ReadOptions) -> ReadFailure:
+    match how:
+        case "time":
+            return _failure("AF002", shown, f"the file was still being executed after {options.time_limit:g} s",
+                            "Move work into tasks, or give it longer.")  # fmt: skip
+        case "memory":
+            return _failure("AF003", shown, f"the file took more than {options.memory_limit} MiB",
+                            "Move work into tasks.")  # fmt: skip
+        case _:
+            return _failure("AF004", shown, f"the process that executed the file ended: {how}",
+                            "Take os._exit out, or mend what crashes.")  # fmt: skip
+
+
+def _failure(code: str, path: str, what: str, remedy: str, line: object = None) -> ReadFailure:
+    finding = Finding(
+        code, CODES[code].weight, CODES[code].title, what, "It gives no workflow.", remedy, file=path,
+        line=line if isinstance(line, int) else None,
+    )  # fmt: skip
+    return ReadFailure(path, finding)
+
+
+def _unambiguous(imports: list[ImportedWorkflow]) -> list[ImportedWorkflow]:
+    """Give workflows that would write the same file names of their own; Airflow refuses two DAGs with one id."""
+    seen: dict[str, int] = {}
+    result = []
+    for workflow in imports:
+        count = seen.get(workflow.name, 0)
+        seen[workflow.name] = count + 1
+        if count:
+            files = tuple(replace(file, path=f"{count + 1}/{file.path}") for file in workflow.files)
+            workflow = replace(workflow, files=files)
+        result.append(workflow)
+    return result
+
+
+def _extra(source: str | None) -> list[str]:
+    return source.split(" ")[1:] if source else []
+
+
+def _assumed(session: Session, options: ReadOptions) -> tuple[str, ...]:
+    config = session.config
+    intervals = "cron with data intervals" if config["create_cron_data_intervals"] else "cron without data intervals"
+    catchup = "catchup on" if config["catchup_by_default"] else "catchup off"
+    zone = str(config["default_timezone"])
+    values = f"{intervals}, {catchup}, {zone.upper() if zone.lower() == 'utc' else zone}"
+    found = find_config(options)
+    if found is None:
+        return (f"no airflow.cfg found, defaults assumed: {values}",)
+    return (f"{found.name} says: {values}",)

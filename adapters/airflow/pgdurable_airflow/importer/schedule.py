@@ -1,0 +1,115 @@
+"""The DAG's timetable, dates and limits as the document's fields: from the timetable object, never from `schedule`."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from pgdurable_airflow.importer.codes import CODES
+from pgdurable_airflow.importer.facts import DagFacts, Fact, is_row, seconds
+from pgdurable_core.graph.duration import format_duration
+from pgdurable_core.importing.findings import Finding, Weight
+from pgdurable_core.importing.protocol import ScheduleFacts
+
+_DAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a workflow runs, as the graph has it, and in words."""
+
+    cron: str | None
+    timezone: str
+    start_date: str | None
+    end_date: str | None
+    data_intervals: bool
+    facts: ScheduleFacts
+    findings: tuple[Finding, ...]
+
+
+def read_schedule(dag: DagFacts, file: str) -> Schedule:
+    """Read timetable, zone and dates of a DAG."""
+    findings: list[Finding] = []
+
+    def find(code: str, short: str, what: str, happens: str, remedy: str, weight: Weight | None = None) -> None:
+        findings.append(
+            Finding(code, weight or CODES[code].weight, short, what, happens, remedy, dag=dag.dag_id, file=file,
+                    line=dag.line)
+        )  # fmt: skip
+
+    table = dag.timetable
+    kind = str(table["class"])
+    cron, intervals = None, False
+    match kind:
+        case "NullTimetable":
+            pass
+        case "OnceTimetable":
+            cron = "@once"
+        case "ContinuousTimetable":
+            cron = "@continuous"
+        case "CronTriggerTimetable" | "CronDataIntervalTimetable" if isinstance(table.get("cron"), str):
+            cron, intervals = str(table["cron"]), kind == "CronDataIntervalTimetable"
+        case "DeltaTriggerTimetable" | "DeltaDataIntervalTimetable" if seconds(table.get("delta")):
+            cron = format_duration(timedelta(seconds=seconds(table["delta"]) or 0))
+            intervals = kind == "DeltaDataIntervalTimetable"
+        case _:
+            find("AF025", f"{kind} has no cron expression", f"The DAG starts by `{table['text']}`.",
+                 "The workflow is written without a schedule.", "Start it by hand, or give it a cron schedule.")  # fmt: skip
+    if kind in ("CronTriggerTimetable", "DeltaTriggerTimetable") and seconds(table.get("interval")):
+        find("AF022", "data interval of its own", "The timetable has an interval of its own, which moves ds.",
+             "ds would be the day of the run.", "Write the shift into the templates.")  # fmt: skip
+    zone = dag.timezone
+    if zone not in available_timezones():
+        find("AF026", f"time zone {zone}", f"The time zone {zone!r} is no IANA name.", "The workflow runs in UTC.",
+             "Use a named zone in start_date.")  # fmt: skip
+        zone = "UTC"
+    zone = "UTC" if zone in ("Etc/UTC", "utc", "Zulu") else zone
+    runs = dag.runs if is_row(dag.runs) else {}
+    following, past = runs.get("next"), runs.get("past")
+    return Schedule(
+        cron=cron,
+        timezone=zone,
+        start_date=_moment(dag.start_date, zone),
+        end_date=_moment(dag.fields.get("end_date"), zone),
+        data_intervals=intervals,
+        facts=ScheduleFacts(
+            words=f"{_words(cron)}, {zone}" if cron else "no schedule: runs when started",
+            next_run=str(following) if following else None,
+            past_runs=past if isinstance(past, int) else None,
+        ),
+        findings=tuple(findings),
+    )
+
+
+def _moment(fact: Fact, zone: str) -> str | None:
+    if not is_row(fact) or "iso" not in fact:
+        return None
+    there = datetime.fromisoformat(str(fact["iso"]))
+    there = there.astimezone(ZoneInfo(zone)) if there.tzinfo else there
+    shape = "%Y-%m-%d %H:%M" if there.second == 0 and there.microsecond == 0 else "%Y-%m-%d %H:%M:%S"
+    if there.microsecond:
+        shape += ".%f"
+    return f"{there.strftime(shape)} {zone}"
+
+
+def _words(cron: str) -> str:
+    match = re.fullmatch(r"(\d{1,2}) (\d{1,2}) (\*|\d{1,2}) \* (\*|\d|\d-\d)", cron)
+    if match:
+        minute, hour, day, weekday = match.groups()
+        at = f"{int(hour):02}:{int(minute):02}"
+        if day != "*" and weekday == "*":
+            return f"{at} on day {day} of every month"
+        if day == "*" and weekday == "*":
+            return f"{at} every day"
+        if day == "*" and weekday == "1-5":
+            return f"{at} Monday to Friday"
+        if day == "*" and len(weekday) == 1 and int(weekday) < len(_DAYS):
+            return f"{at} every {_DAYS[int(weekday)]}"
+    if cron == "0 * * * *":
+        return "every hour"
+    if step := re.fullmatch(r"\*/(\d+) \* \* \* \*", cron):
+        return f"every {step[1]} minutes"
+    if cron.startswith("@"):
+        return {"@once": "once", "@continuous": "again whenever it ends"}.get(cron, cron)
+    return f"cron {cron}" if " " in cron and not cron[-1].isalpha() else f"every {cron}"
