@@ -17,6 +17,7 @@ from pgdurable_core.worker.processes import GuardedProcess
 # How long a command beside a run may take until it has said its first word, or is taken to be ready without one.
 READY_SECONDS = 2.0
 LOOK_EVERY = 0.1
+SECOND_CALL = 0.3
 
 
 class CompanionError(PgDurableError):
@@ -49,7 +50,7 @@ class Companion:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.stop(at_once=isinstance(error, KeyboardInterrupt))
 
     def wait_ready(self) -> None:
         """Return when it has printed a line, or after two seconds of silence; raise when it has ended."""
@@ -66,12 +67,15 @@ class Companion:
             words = "\n".join(self.said) or "it said nothing"
             raise CompanionError(f"{self.name} ended with status {code}", detail=words)
 
-    def stop(self) -> None:
-        """Ask it to end, and end it after a grace."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ask it to end, and end it after a grace; `at_once` asks twice, on which a worker gives up its steps."""
         if self._ends.is_set():
             return
         self._ends.set()
         self._reader.join()
+        if at_once and self._process.exit_code is None:
+            self._process.terminate()
+            time.sleep(SECOND_CALL)
         self._process.stop(grace=self._grace)
         self._process.close()
 

@@ -32,10 +32,17 @@ def seed(embedded: Embedded, file: Path, *, again: bool = False) -> bool:
     except OSError as error:
         raise UsageError(f"the fixture {file} cannot be read: {error.strerror}") from error
     with connect(embedded.dsn, application_name="pgdurable fixture") as connection, translated():
+        # Two commands at once: the second waits here and then finds the fixture in place.
+        connection.execute("select pg_catalog.pg_advisory_lock(1885824103)")
         connection.execute(_MEMORY)
         known = connection.execute("select from pgdurable_embedded.fixtures where sha256 = %s", [digest]).fetchone()
-    if known is not None and not again:
-        return False
+        if known is not None and not again:
+            return False
+        _run(embedded, file, digest)
+    return True
+
+
+def _run(embedded: Embedded, file: Path, digest: str) -> None:
     remember = (
         "insert into pgdurable_embedded.fixtures (sha256, path) values (:'digest', :'path')"
         " on conflict (sha256) do update set at = clock_timestamp(), path = excluded.path"
@@ -54,4 +61,3 @@ def seed(embedded: Embedded, file: Path, *, again: bool = False) -> bool:
     )
     if done.returncode != 0:
         raise UsageError(f"the fixture {file} failed", detail=done.stderr.strip())
-    return True

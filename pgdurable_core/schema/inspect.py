@@ -11,7 +11,7 @@ from pgdurable_core.engine.client import Connection, translated
 from pgdurable_core.errors import SchemaError
 from pgdurable_core.schema.catalog import Catalog, load_catalog
 from pgdurable_core.schema.fingerprint import Difference, take_fingerprint
-from pgdurable_core.schema.script import LOCK
+from pgdurable_core.schema.script import LOCK, SETTINGS
 from pgdurable_core.schema.state import look, refuse_foreign, require_ours
 
 # Views, functions, columns and the like of other schemas that would vanish with ours. An object inside a table or
@@ -98,7 +98,7 @@ def verify(connection: Connection, catalog: Catalog | None = None) -> Verificati
             raise SchemaError(
                 "only the owner of schema df with CREATE on the database can verify it", hint=str(error)
             ) from error
-        connection.execute("set local check_function_bodies = off")
+        connection.execute(SETTINGS)
         for file in (*catalog.migrations, *catalog.behaviour):
             connection.execute(file.text.encode())
         expected = take_fingerprint(connection)

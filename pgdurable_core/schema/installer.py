@@ -13,7 +13,7 @@ from pgdurable_core.engine.client import Connection, translated
 from pgdurable_core.errors import SchemaError
 from pgdurable_core.schema.catalog import Catalog, SqlFile, load_catalog
 from pgdurable_core.schema.fingerprint import Fingerprint, take_fingerprint
-from pgdurable_core.schema.script import LOCK, record, registration
+from pgdurable_core.schema.script import LOCK, SETTINGS, record, registration
 from pgdurable_core.schema.state import Standing, look, refuse_foreign
 
 # A migration waits this long for a table lock, then lets the workers pass and asks again: a queued
@@ -115,8 +115,7 @@ def _install_once(connection: Connection, catalog: Catalog, identity: Identity) 
 
 
 def _apply(connection: Connection, catalog: Catalog, schema_version: int) -> None:
-    # A function may call one that comes later in the order.
-    connection.execute("set local check_function_bodies = off")
+    connection.execute(SETTINGS)
     for file in (*catalog.after(schema_version), *catalog.behaviour):
         try:
             connection.execute(file.text.encode())

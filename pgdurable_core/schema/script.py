@@ -9,6 +9,12 @@ from pgdurable_core.schema.catalog import Catalog, load_catalog
 # "pgdf" in ASCII: every installation, upgrade, verification and removal in a database goes one after another.
 LOCK: Final = "select pg_catalog.pg_advisory_xact_lock(1885824102)"
 
+# A function may call one that comes later in the order; `drop … if exists` is no news.
+SETTINGS: Final = """
+set local check_function_bodies = off;
+set local client_min_messages = warning;
+"""
+
 _GUARD: Final = """
 do $guard$
 begin
@@ -47,7 +53,7 @@ def render_sql(version: str, catalog: Catalog | None = None) -> str:
         _HEADER.format(version=version, schema_version=catalog.schema_version).strip(),
         "begin;",
         _GUARD.strip(),
-        "set local check_function_bodies = off;",
+        SETTINGS.strip(),
     ]
     parts += [f"-- ==> {file.name}\n\n{file.text.strip()}" for file in (*catalog.migrations, *catalog.behaviour)]
     parts += ["-- ==> what this database is", registration(catalog.schema_version, version).strip(), "commit;"]

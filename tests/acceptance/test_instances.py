@@ -1,0 +1,191 @@
+"""Starting, watching, explaining, retrying and cancelling as on-call does it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from commands import Pgdurable, Said
+from server import Database
+
+WORKFLOWS = """
+select df.create_workflow('good', schedule => '0 6 * * *', params => '{"x": {"default": 1}}', steps => array[
+  df.step('one', run => 'create table if not exists results (x int)'),
+  df.step('two', after => '{one}', run => $$insert into results select $params.x returning x$$),
+  df.step('three', after => '{two}', run => df.check('select true, 1 = 1'))
+]);
+select df.create_workflow('bad', steps => array[
+  df.step('one', run => 'select 1'),
+  df.step('broken', after => '{one}', run => 'select * from missing', source => 'dags/bad.py:7'),
+  df.step('behind', after => '{broken}', run => 'select 1')
+]);
+select df.create_workflow('slow', steps => array[df.step('sleep', run => 'select pg_sleep(60)')]);
+select df.create_workflow('chatty', steps => array[
+  df.step('say', run => $$do 'begin raise notice ''from sql''; end'$$),
+  df.step('shell', run => df.shell('echo from shell; echo to stderr >&2'))
+]);
+"""
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def on(pgdurable: Pgdurable, database: Database) -> Run:
+    """The command on a database with a few workflows."""
+    database.execute(WORKFLOWS)
+    return lambda *arguments, **more: pgdurable(*arguments, "--dsn", database.dsn, **more)
+
+
+def started(on: Run, *arguments: str) -> str:
+    said = on("start", *arguments)
+    assert said.status == 0, said.err
+    return said.out.strip()
+
+
+def test_start_prints_an_id_and_the_same_run_key_the_same_id(on: Run) -> None:
+    first = started(on, "good", "--run-key", "monday", "--date", "2026-11-21", "--param", "x=7")
+    assert first == started(on, "good", "--run-key", "monday")
+    assert first != started(on, "good")
+    assert len(first) == 12
+
+
+def test_start_says_when_nobody_is_there_to_run_it(on: Run) -> None:
+    assert "no worker is alive" in on("start", "good").err
+
+
+def test_a_worker_until_idle_runs_what_is_due_and_ends(on: Run, database: Database) -> None:
+    instance_id = started(on, "good", "--param", "x=7")
+    assert on("worker", "--until-idle", "--sql", "1", "--python", "0").status == 0
+    assert database.execute("select x from results") == [(7,)]
+    said = on("explain", instance_id[:6])
+    assert said.status == 0
+    assert "completed" in said.out.splitlines()[0]
+    assert [line.split()[:2] for line in said.out.splitlines() if line.startswith("  ok")] == [
+        ["ok", "one"],
+        ["ok", "two"],
+        ["ok", "three"],
+    ]
+
+
+def test_explain_of_a_failure_shows_error_source_and_what_to_do(on: Run) -> None:
+    instance_id = started(on, "bad")
+    on("worker", "--until-idle")
+    said = on("explain", instance_id)
+    assert 'error     broken: 42P01 relation "missing" does not exist' in said.out
+    assert "dags/bad.py:7" in said.out
+    assert f"pgdurable retry {instance_id[:8]}" in said.err
+    found = on("explain", instance_id, "--format", "json").json
+    assert {step["key"]: step["status"] for step in found["steps"] if step["kind"] != "end"} == {
+        "one": "completed",
+        "broken": "failed",
+        "behind": "upstream_failed",
+    }
+
+
+def test_status_ends_with_1_while_something_failed_and_names_it(on: Run) -> None:
+    assert on("status").status == 0
+    instance_id = started(on, "bad")
+    unattended = on("status")
+    assert (unattended.status, "UNATTENDED" in unattended.out) == (1, True)
+    on("worker", "--until-idle")
+    said = on("status")
+    assert said.status == 1
+    assert "FAILED 1 in 24 h" in said.out
+    assert f"pgdurable explain {instance_id[:8]}" in said.out
+    assert "dags/bad.py:7" in said.out
+    assert [one["instance"]["workflow"] for one in on("status", "--format", "json").json["failed"]] == ["bad"]
+
+
+def test_retry_runs_on_from_the_failed_step(on: Run, database: Database) -> None:
+    instance_id = started(on, "bad")
+    on("worker", "--until-idle")
+    database.execute("create table missing (x int)")
+    assert on("retry", instance_id[:8], "--reason", "made the table").status == 0
+    on("worker", "--until-idle")
+    found = on("explain", instance_id, "--format", "json").json
+    assert found["instance"]["status"] == "completed"
+    assert "made the table" in {event["reason"] for event in found["events"]}
+    assert on("status").status == 0
+
+
+def test_cancel_stops_a_running_statement(on: Run, pgdurable: Pgdurable, database: Database) -> None:
+    instance_id = started(on, "slow")
+    worker = pgdurable.start("worker", "--until-idle", "--dsn", database.dsn)
+    try:
+        sees = f"select 1 from df.steps where instance_id = '{instance_id}' and status = 'running'"
+        _until(lambda: database.execute(sees) != [])
+        began = time.monotonic()
+        assert on("cancel", instance_id[:8]).status == 0
+        ended = f"select 1 from df.instances where instance_id = '{instance_id}' and status = 'cancelled'"
+        _until(lambda: database.execute(ended) != [])
+        assert time.monotonic() - began < 10
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=30)
+
+
+def test_wait_follows_an_instance_to_its_end(on: Run, pgdurable: Pgdurable, database: Database) -> None:
+    worker = pgdurable.start("worker", "--dsn", database.dsn)
+    try:
+        good = on("start", "good", "--wait")
+        assert good.status == 0
+        assert good.out.splitlines()[-1].startswith("Success")
+        assert "true, true" in good.out
+        bad = on("start", "bad", "--wait")
+        assert bad.status == 1
+        assert 'broken: 42P01 relation "missing" does not exist' in bad.out
+        assert on("start", "bad", "--wait", "--format", "json").json["status"] == "failed"
+    finally:
+        worker.terminate()
+        assert worker.wait(timeout=30) == 0
+        worker.communicate()
+
+
+def test_logs_show_what_steps_printed(on: Run) -> None:
+    instance_id = started(on, "chatty")
+    on("worker", "--until-idle")
+    lines = [line.split("  ", 1)[1] for line in on("logs", instance_id, "shell").out.splitlines()]
+    assert sorted(lines) == ["from shell", "to stderr"]
+    everything = on("logs", instance_id[:5])
+    assert "from shell" in everything.out
+    assert "nothing" not in everything.err.lower()
+    assert "has not printed anything" in on("logs", started(on, "good")).err
+
+
+def test_an_unknown_instance_or_workflow_is_the_answer_no(on: Run) -> None:
+    assert on("explain", "ffffffffffff").status == 1
+    missing = on("start", "missing")
+    assert (missing.status, "PD404" in missing.err) == (1, True)
+
+
+def test_a_beginning_of_several_ids_is_refused_with_the_ids(on: Run) -> None:
+    ids = [started(on, "good") for _ in range(17)]
+    first = [one[0] for one in ids]
+    twice = next(digit for digit in first if first.count(digit) > 1)
+    said = on("explain", twice)
+    assert (said.status, "several instance ids" in said.err) == (2, True)
+
+
+def test_pause_and_resume_switch_a_schedule(on: Run) -> None:
+    def paused() -> dict[str, bool]:
+        return {row["name"]: row["is_paused"] for row in on("workflows", "--format", "json").json}
+
+    assert paused()["good"] is True
+    assert on("resume", "good", "--reason", "cut over").status == 0
+    assert paused()["good"] is False
+    assert on("pause", "good").status == 0
+    assert paused()["good"] is True
+    assert on("pause", "missing").status == 1
+
+
+def test_a_parameter_that_is_no_assignment_is_a_usage_error(on: Run) -> None:
+    assert on("start", "good", "--param", "x").status == 2
+    assert on("start", "good", "--date", "tomorrow").status == 2
+
+
+def _until(is_so: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
