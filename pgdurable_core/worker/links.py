@@ -60,11 +60,15 @@ class Link:
         return self._connection is not None
 
     def rows(self, statement: LiteralString, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement in its own transaction and return its rows."""
+        """Run one statement in its own transaction and return its rows.
+
+        In one message of the simple protocol: in the extended one the transaction begins before the statement does,
+        which a procedure that commits takes for a transaction block of the caller's.
+        """
         connection = self.connection()
         try:
-            with translated():
-                cursor = connection.execute(statement, values or None)
+            with translated(), psycopg.ClientCursor(connection) as cursor:
+                cursor.execute(statement, values or None)
                 return cursor.fetchall() if cursor.description else []
         except BaseException as error:
             if connection.closed:

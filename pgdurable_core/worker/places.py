@@ -254,8 +254,9 @@ class ChildSlot(StepSlot):
         self._python = PythonExecutor(self._fetch, shared.masker)
         self._shell = ShellExecutor(shared.masker)
 
-    def _fetch(self, name: str, sha256: str) -> str:
-        return str(self.link.value(calls.GET_MODULE, [name, sha256]))
+    def _fetch(self, name: str, sha256: str) -> str | None:
+        source: str | None = self.link.value(calls.GET_MODULE, [name, sha256])
+        return source
 
     def execute(self, attempt: Attempt, log: StepLog) -> Outcome:
         return (self._shell if attempt.step.kind == "shell" else self._python).run(attempt, log)

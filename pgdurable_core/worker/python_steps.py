@@ -22,7 +22,7 @@ ANSWER_LIMIT = 64 * 1024 * 1024
 MODULES_KEPT = 256
 TAIL_LINES = 20
 
-FetchModule = Callable[[str, str], str]
+FetchModule = Callable[[str, str], str | None]
 
 
 class ModuleError(Exception):
@@ -47,6 +47,8 @@ class ModuleCache:
         key = (name, sha256)
         if key not in self._sources:
             source = self._fetch(name, sha256)
+            if source is None:
+                raise ModuleError(f"module {name} with sha256 {sha256} was never stored in this database")
             found = hashlib.sha256(source.encode()).hexdigest()
             if found != sha256:
                 raise ModuleError(f"module {name}: content has sha256 {found}, but {sha256} is pinned")
