@@ -73,6 +73,13 @@ on conflict (only_row) do update
 update df._engine
 set    database_oid = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database())
 where  database_oid is null;
+-- What a login has before roles and databases add theirs; a step gets it, since a definer function gives it neither.
+update df._engine
+set    session_defaults = (
+           select jsonb_object_agg(name, case when source in ('default', 'configuration file', 'command line', 'global',
+                                                              'environment variable') then reset_val else boot_val end)
+           from   pg_catalog.pg_settings where name in ('search_path', 'TimeZone', 'DateStyle', 'IntervalStyle'))
+where  session_defaults = '{{}}';
 do $identity$
 begin
     update df._engine

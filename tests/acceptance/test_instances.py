@@ -167,16 +167,21 @@ def test_a_beginning_of_several_ids_is_refused_with_the_ids(on: Run) -> None:
     assert (said.status, "several instance ids" in said.err) == (2, True)
 
 
-def test_pause_and_resume_switch_a_schedule(on: Run) -> None:
+def test_pause_and_resume_switch_a_workflow(on: Run) -> None:
     def paused() -> dict[str, bool]:
         return {row["name"]: row["is_paused"] for row in on("workflows", "--format", "json").json}
 
-    assert paused()["good"] is True
-    assert on("resume", "good", "--reason", "cut over").status == 0
-    assert paused()["good"] is False
-    assert on("pause", "good").status == 0
-    assert paused()["good"] is True
+    assert (paused()["good"], paused()["slow"]) == (True, False)
+    assert on("pause", "slow", "--reason", "too slow").status == 0
+    assert paused()["slow"] is True
+    assert on("resume", "slow").status == 0
+    assert paused()["slow"] is False
     assert on("pause", "missing").status == 1
+
+
+def test_resuming_a_schedule_says_that_this_version_runs_none(on: Run) -> None:
+    said = on("resume", "good")
+    assert (said.status, "PD501" in said.err, "start_workflow" in said.err) == (3, True, True)
 
 
 def test_a_parameter_that_is_no_assignment_is_a_usage_error(on: Run) -> None:

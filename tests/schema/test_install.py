@@ -51,6 +51,24 @@ def test_a_database_knows_who_it_is_after_init(empty_database: Database) -> None
         assert require_ours(connection).environment == "dev"
 
 
+def test_steps_get_the_settings_of_the_server_and_not_those_of_whoever_installed(empty_database: Database) -> None:
+    empty_database.execute(f"alter role current_user in database {empty_database.name} set search_path = 'mine'")
+    try:
+        with empty_database.connect() as connection:
+            install(connection)
+            assert connection.execute("show search_path").fetchone() == ("mine",)
+            assert connection.execute("select session_defaults from df._engine").fetchone() == (
+                {
+                    "DateStyle": "ISO, MDY",
+                    "IntervalStyle": "postgres",
+                    "TimeZone": "UTC",
+                    "search_path": '"$user", public',
+                },
+            )
+    finally:
+        empty_database.execute(f"alter role current_user in database {empty_database.name} reset search_path")
+
+
 def test_two_inits_at_once_install_once(empty_database: Database) -> None:
     done: list[Installed] = []
     gate = threading.Barrier(2)
