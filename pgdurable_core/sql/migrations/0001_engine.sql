@@ -96,6 +96,8 @@ create table df._plan_steps (
     succ_ord integer[] not null default '{}',
     shards smallint not null default 0,
     is_join boolean not null default false,
+    next_step integer,
+    next_lane smallint,
     parent integer,
     gather integer,
     each_step integer,
@@ -113,6 +115,8 @@ create table df._plan_steps (
     result_name text,
     primary key (plan_id, step)
 );
+comment on column df._plan_steps.next_step is
+    'the one real step that success makes ready, 0 when success ends the instance, null when more is to be decided';
 create index _plan_steps_key on df._plan_steps (plan_id, key);
 
 create table df._step_lanes (
@@ -210,7 +214,7 @@ create table df._scopes (
     primary key (instance_id, scope_id)
 );
 
-create sequence df._queue_seq cache 32;
+create sequence df._queue_seq;
 
 create table df._steps (
     instance_id text collate "C" not null,

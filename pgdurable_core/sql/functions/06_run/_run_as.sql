@@ -13,8 +13,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     j record;
-    k text;
-    v text;
     v_context jsonb;
     v_text text;
     v_rows text[];
@@ -33,9 +31,8 @@ begin
         v_context := df._context(j.logical_date, j.data_interval_start, j.data_interval_end, j.run_id, j.workflow, j.key,
             p_instance, j.try_number, j.map_index, p_scope);
     end if;
-    for k, v in select x.key, x.value from jsonb_each_text(j.settings) x where x.key <> 'statement_timeout' loop
-        perform set_config(k, v, true);
-    end loop;
+    perform set_config(x.key, x.value, true) from jsonb_each_text(j.settings) x
+    where x.key <> 'statement_timeout' and current_setting(x.key, true) is distinct from x.value;
     if j.binds is not null then
         -- qualified: from here on the search path is the role's own
         for b in select x.e from pg_catalog.jsonb_array_elements(j.binds) x(e) loop

@@ -29,6 +29,7 @@ declare
     v_spurious integer := 0;
     v_deadlocks integer := 0;
     v_ok boolean;
+    v_took interval;
 begin
     perform pg_advisory_xact_lock(df._advert(v_token));
     w[1] := 'done';
@@ -38,7 +39,7 @@ begin
         v_stop := null;
         begin
             v_phase := 'step';
-            if df._is_stopped(v_instance, v_token) then
+            if w[30] <> 'fast' and df._is_stopped(v_instance, v_token) then
                 raise exception 'stopped before it ran' using errcode = 'PD499';
             end if;
             if v_kind = 'map' then
@@ -49,13 +50,19 @@ begin
                     v_forced := df._judge(v_kind, v_result, w[29]::bigint, v_step);
                 end if;
                 v_phase := 'finish';
-                if df._is_stopped(v_instance, v_token) then
-                    raise exception 'stopped while it ran' using errcode = 'PD499';
+                if w[33] is null or v_forced is not null
+                    or not df._finish_simple(v_instance, v_scope, v_step, v_token, w[29]::bigint, w[33]::integer, w[34]::smallint, v_result, v_rows,
+                        v_started, w[31] = 'pending' and w[30] = 'fast') then
+                    if df._is_stopped(v_instance, v_token) then
+                        raise exception 'stopped while it ran' using errcode = 'PD499';
+                    end if;
+                    if w[31] = 'pending' and w[30] = 'fast' then
+                        perform df._mark_running(v_instance, v_started);
+                    end if;
+                    v_follow := df._finish_step(v_instance, v_scope, v_step, v_token, 'completed', v_result, v_rows, null, null, v_started, v_forced);
+                elsif w[33] <> '0' and w[34] = '1' then
+                    v_follow := w[33];
                 end if;
-                if w[31] = 'pending' and w[30] = 'fast' then
-                    perform df._mark_running(v_instance, v_started);
-                end if;
-                v_follow := df._finish_step(v_instance, v_scope, v_step, v_token, 'completed', v_result, v_rows, null, null, v_started, v_forced);
             end if;
             v_ok := true;
         exception when others or query_canceled or assert_failure then
@@ -86,7 +93,10 @@ begin
             w[11] := case when v_scope <> 0 then df._scope_of(v_instance, v_scope, v_step, w[29]::bigint)::text else '0' end;
             w[12] := v_follow::text;
         end if;
-        perform df._count_speed(w[29]::bigint, v_step, clock_timestamp() - v_started, w[30] = 'fast');
+        v_took := clock_timestamp() - v_started;
+        if w[30] <> 'fast' or v_took > interval '50 milliseconds' then
+            perform df._count_speed(w[29]::bigint, v_step, v_took, w[30] = 'fast');
+        end if;
     elsif v_state = 'PD409' and v_phase = 'finish' then
         null;       -- the claim was lost; its effects are undone
     elsif v_stop = 'cancel' then
@@ -102,7 +112,9 @@ begin
     if w[32] = 'true' then
         perform df._end_solo(v_token);
     end if;
-    perform df._end_stop(v_token);
+    if not v_ok then
+        perform df._end_stop(v_token);
+    end if;
     w[21] := (w[21]::bigint + 1)::text;
     return w;
 end

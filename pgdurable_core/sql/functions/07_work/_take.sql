@@ -16,39 +16,38 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
     e record;
-    s record;
+    s df._steps;
     j record;
+    v_follows integer := 0;
     v_late xid8[] := w[6]::xid8[];
     v_now timestamptz := clock_timestamp();
     v_got boolean := false;
     v_timeout interval;
+    v_fast boolean;
 begin
-    select g.crash_horizon, g.draining, g.schema_version, g.epoch, g.solo_token into e from df._engine g;
-    if e.draining or e.schema_version::text <> w[27] or v_now > w[22]::timestamptz then
-        w[1] := 'end';
-        return w;
-    end if;
-    if e.epoch::text <> w[3] then
-        -- after an unclean end or a new grant: offer everything once more
-        w[3] := e.epoch::text;
-        w[4] := '1:1:';
-        w[5] := null;
-    end if;
-
     if w[10] is not null then
         if w[13]::integer < 16 and v_now < w[14]::timestamptz + interval '20 milliseconds' then
-            select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s
-            from df._steps t
-            where t.instance_id = w[10] and t.scope_id = w[11]::bigint and t.step = w[12]::integer and t.state = 'ready' and t.lane = 1
-            for no key update skip locked;
-            v_got := found;
-            w[13] := (w[13]::integer + 1)::text;
+            s.instance_id := w[10];
+            s.scope_id := w[11];
+            s.step := w[12];
+            v_got := true;
+            v_follows := w[13]::integer + 1;
         end if;
         w[10] := null;
     end if;
 
     if not v_got then
-        w[13] := '0';
+        select g.crash_horizon, g.draining, g.schema_version, g.epoch, g.solo_token into e from df._engine g;
+        if e.draining or e.schema_version::text <> w[27] or v_now > w[22]::timestamptz then
+            w[1] := 'end';
+            return w;
+        end if;
+        if e.epoch::text <> w[3] then
+            -- after an unclean end or a new grant: offer everything once more
+            w[3] := e.epoch::text;
+            w[4] := '1:1:';
+            w[5] := null;
+        end if;
         w[14] := v_now::text;
         if v_now > w[25]::timestamptz + interval '20 milliseconds' then
             w[25] := v_now::text;
@@ -66,7 +65,7 @@ begin
             if e.solo_token is null and exists (select from df._steps t where t.state = 'ready' and t.lane = 2)
                 and (not exists (select from df._steps t where t.state = 'running' and t.holder is not null)
                     or exists (select from df._steps t where t.state = 'ready' and t.lane = 2 and t.ready_at < v_now - interval '5 seconds')) then
-                select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s
+                select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s.instance_id, s.scope_id, s.step, s.seq, s.enq
                 from df._steps t where t.state = 'ready' and t.lane = 2 and t.class = 8 order by t.enq, t.seq limit 1
                 for no key update skip locked;
                 v_got := found;
@@ -87,7 +86,7 @@ begin
             w[8] := '-1';
         end if;
         if v_late is not null then
-            select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s
+            select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s.instance_id, s.scope_id, s.step, s.seq, s.enq
             from df._steps t where t.state = 'ready' and t.lane = 1 and t.class = 8 and t.enq = any(v_late)
             limit 1 for no key update skip locked;
             v_got := found;
@@ -97,7 +96,7 @@ begin
             end if;
         end if;
         if not v_got then
-            select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s
+            select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s.instance_id, s.scope_id, s.step, s.seq, s.enq
             from df._steps t
             where t.state = 'ready' and t.lane = 1 and t.class = 8 and (t.enq, t.seq) > (w[7]::xid8, w[8]::bigint)
             order by t.enq, t.seq limit 1
@@ -118,62 +117,52 @@ begin
         w[9] := 't';
     end loop;
 
-    select i.state, i.submitted_by, p.kind, p.retries, p.timeout, p.plan_id, r.runner, coalesce(l.fast_streak, 0) as streak,
-        t.attempt, t.is_suspect, t.state as step_state, rr.role,
-        (i.settings -> rr.role::oid::text ->> 'statement_timeout') as role_timeout,
-        has_function_privilege(session_user, r.runner, 'execute') as may_serve
+    select i.state, p.kind, p.timeout, t.plan_id, r.runner, coalesce(l.fast_streak, 0) as streak, t.seq, t.enq, t.is_suspect,
+        i.settings -> rr.role::oid::text ->> 'statement_timeout' as role_timeout, p.next_step, p.next_lane,
+        has_function_privilege(session_user, r.runner, 'execute') as may_serve, g.crash_horizon, g.solo_token
     into j
     from df._steps t
+    cross join df._engine g
     join df._plan_steps p on p.plan_id = t.plan_id and p.step = t.step
     left join df._instances i on i.instance_id = t.instance_id
     left join df._step_lanes l on l.plan_id = t.plan_id and l.step = t.step
     left join df._connections n on p.connection is not null and n.namespace = i.namespace and n.name = p.connection
-    left join lateral (select coalesce(p.run_as, n.role, i.submitted_by) as role) rr on true
+    cross join lateral (select coalesce(p.run_as, n.role, i.submitted_by) as role) rr
     left join df._roles r on r.role = rr.role
-    where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step;
+    where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step and t.state = 'ready' and t.lane in (1, 2)
+    for no key update of t skip locked;
+    if not found then       -- the followed step was taken by another session
+        w[1] := 'again';
+        return w;
+    end if;
 
     if j.state is null or j.state not in ('pending', 'running') then
         update df._steps t set state = 'cancelled', finished_at = clock_timestamp(), reason = 'the instance is ' || coalesce(j.state, 'gone')
         where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step;
-        if j.is_suspect then
-            update df._engine g set solo_token = null, solo_session = null where g.solo_token = s.seq;
-        end if;
+        perform df._end_solo(j.seq);
         w[1] := 'again';
         return w;
     end if;
     if j.kind <> 'map' and (j.runner is null or not coalesce(j.may_serve, false)) then
-        -- not ours to run: another login's sessions have positions of their own
-        if j.is_suspect then
-            update df._engine g set solo_token = null, solo_session = null where g.solo_token = s.seq;
-        end if;
+        perform df._end_solo(j.seq);    -- not ours to run: another login's sessions have positions of their own
         w[1] := 'again';
         return w;
     end if;
 
-    w[15] := s.instance_id;
-    w[16] := s.scope_id::text;
-    w[17] := s.step::text;
-    w[18] := s.seq::text;
-    w[19] := j.kind;
-    w[20] := j.runner::regproc::text;
-    w[28] := v_now::text;
-    w[29] := j.plan_id::text;
-    w[31] := j.state;
-    w[32] := j.is_suspect::text;
-    if j.kind = 'map' or (j.streak >= 20 and s.enq >= e.crash_horizon and e.solo_token is null and not j.is_suspect) then
-        w[30] := 'fast';
-        w[1] := 'fast';
-        return w;
+    v_fast := j.kind = 'map' or (j.streak >= 20 and j.enq >= j.crash_horizon and j.solo_token is null and not j.is_suspect);
+    if not v_fast then
+        v_timeout := least(j.timeout, df._timeout(j.role_timeout));
+        update df._steps t
+        set state = 'running', holder = w[2]::bigint, started_at = v_now, deadline_at = v_now + v_timeout
+        where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step;
+        if j.state = 'pending' then
+            perform df._mark_running(s.instance_id, v_now);
+        end if;
     end if;
-    v_timeout := least(j.timeout, df._timeout(j.role_timeout));
-    update df._steps t
-    set state = 'running', holder = w[2]::bigint, started_at = v_now, deadline_at = v_now + v_timeout
-    where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step;
-    if j.state = 'pending' then
-        update df._instances i set state = 'running', started_at = v_now where i.instance_id = s.instance_id and i.state = 'pending';
-    end if;
-    w[30] := 'committed';
-    w[1] := 'claimed';
-    return w;
+    return array[case when v_fast then 'fast' else 'claimed' end] || w[2:9]
+        || array[null, null, null, v_follows::text, w[14], s.instance_id, s.scope_id::text, s.step::text, j.seq::text, j.kind,
+            j.runner::regproc::text] || w[21:27]
+        || array[v_now::text, j.plan_id::text, case when v_fast then 'fast' else 'committed' end, j.state, j.is_suspect::text,
+            j.next_step::text, j.next_lane::text];
 end
 $$;
