@@ -20,11 +20,11 @@ language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
     select jsonb_strip_nulls(jsonb_build_object(
-        'key', key, 'run', df._run_of(run), 'after', case when cardinality(after) > 0 then to_jsonb(after) end,
+        'key', key, 'after', case when cardinality(after) > 0 then to_jsonb(after) end,
         'rule', rule, 'each', each, 'retries', retries, 'retry_delay', retry_delay,
         'timeout', timeout, 'pool', pool, 'run_as', run_as, 'connection', connection, 'class', class,
         'result_name', result_name, 'source', source, 'doc', doc))
-        || case when bind is null then '{}' else jsonb_build_object('bind', bind) end
+        || jsonb_build_object('run', df._run_of(run)) || case when bind is null then '{}' else jsonb_build_object('bind', bind) end
 $$;
 comment on function df.step(text, text, text[], text, text, jsonb, integer, text, text, text, text, text, text, text, text, text) is
     'one step of a workflow, as the graph document writes it; run is SQL text or a builder';

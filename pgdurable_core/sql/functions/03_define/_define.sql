@@ -28,10 +28,9 @@ begin
     if not exists (select from df._namespaces n where n.namespace = v_namespace) then
         insert into df._namespaces (namespace) values (v_namespace) on conflict do nothing;
     end if;
-    v_doc := jsonb_strip_nulls(v_doc - 'steps') || jsonb_build_object('steps', v_doc -> 'steps');
+    v_doc := (select jsonb_object_agg(d.key, d.value) from jsonb_each(v_doc) d where d.value <> 'null');
     v_hash := sha256(convert_to((v_doc - 'doc' - 'owner' - 'tags' - 'groups' || jsonb_build_object('steps',
         (select jsonb_agg(s.v - 'source' - 'doc' order by s.pos) from jsonb_array_elements(v_doc -> 'steps') with ordinality s(v, pos))))::text, 'UTF8'));
-    perform df._in_zone(v_doc ->> 'start_date', coalesce(v_doc ->> 'timezone', 'UTC'), 'start_date');
     v_start := df._in_zone(v_doc ->> 'start_date', coalesce(v_doc ->> 'timezone', 'UTC'), 'start_date');
     v_end := df._in_zone(v_doc ->> 'end_date', coalesce(v_doc ->> 'timezone', 'UTC'), 'end_date');
 
