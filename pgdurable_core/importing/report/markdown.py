@@ -33,16 +33,14 @@ def _folder(result: ReadResult) -> str:
         lines += ["**Files that gave no workflow**", ""]
         for number, failure in enumerate(result.failures, 1):
             finding = failure.finding
-            lines.append(
-                f"{number}. `{finding.place or failure.path}` {finding.code}: {_text(finding.what)} {_text(finding.remedy)}".rstrip()
-            )
+            words = f"{_text(finding.what).rstrip('.')}. {_text(finding.remedy)}".rstrip()
+            lines.append(f"{number}. `{finding.place or failure.path}` {finding.code}: {words}")
         lines.append("")
     if len(result.imports) > 1:
         lines += ["| workflow | tasks | readiness | file |", "|---|--:|---|---|"]
-        lines += [
-            f"| [{workflow.name}](#{_anchor(workflow.name)}) | {len(workflow.tasks)} | {readiness(workflow)} | {workflow.source} |"
-            for workflow in result.imports
-        ]
+        for workflow in result.imports:
+            link = f"[{workflow.name}](#{_anchor(workflow.name)})"
+            lines.append(f"| {link} | {len(workflow.tasks)} | {readiness(workflow)} | {workflow.source} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -93,7 +91,7 @@ def _headline(workflow: ImportedWorkflow) -> str:
         parts.append(f"{_things(decide)} to decide")
     if mend:
         parts.append(f"{_number(mend) if decide else _things(mend)} to mend in the DAG")
-    whole = ', '.join(parts)
+    whole = ", ".join(parts)
     rest = f" {whole[:1].upper()}{whole[1:]}." if parts else " Nothing to decide."
     return f"{workflow.name} can run on pgdurable today.{rest}"
 

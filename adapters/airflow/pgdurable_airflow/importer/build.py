@@ -62,19 +62,29 @@ def build_workflow(reading: Reading, around: Surroundings) -> ImportedWorkflow:
     callbacks = _callbacks(found)
     pinned, slices = _modules(reading, drafts, callbacks, around)
     if safe_name(dag.dag_id) != dag.dag_id:
-        found.find("AF016", f"named {safe_name(dag.dag_id)}", f"The DAG id {dag.dag_id!r} holds characters a name may "
-                   "not have.", f"The workflow is called {safe_name(dag.dag_id)}.")  # fmt: skip
+        found.find(
+            "AF016",
+            f"named {safe_name(dag.dag_id)}",
+            f"The DAG id {dag.dag_id!r} holds characters a name may not have.",
+            f"The workflow is called {safe_name(dag.dag_id)}.",
+        )
     graph = build_graph(
         dag, drafts, schedule, around, {name: module.digest for name, module in pinned.modules.items()}, callbacks
     )
     for problem in find_problems(graph):
-        found.find("AF306", problem.code, f"{problem.message}.", "The workflow would be refused.",
-                   "Change the DAG.", task=_task_of(problem.step, dag))  # fmt: skip
+        found.find(
+            "AF306",
+            problem.code,
+            f"{problem.message}.",
+            "The workflow would be refused.",
+            "Change the DAG.",
+            task=_task_of(problem.step, dag),
+        )
     about.placeholders(graph, found, {step.key: repr(step) for step in graph.steps} | {"": repr(graph)})
     return _finished(reading, around, graph, drafts, found, pinned, slices, schedule.facts)
 
 
-def _finished(  # noqa: PLR0913
+def _finished(
     reading: Reading,
     around: Surroundings,
     graph: Graph,
@@ -96,15 +106,20 @@ def _finished(  # noqa: PLR0913
     source = around.shown(dag.file)
     digest = sha256(dag.file.read_bytes()).hexdigest()
     comments = {key: pair[1].comments for key, pair in by_key.items() if pair[1] is not None}
-    as_of = "" if not reading.answer["clock"] else "; read the clock while parsing (AF013, AF014)"
+    as_of = "" if not reading.answer["clock"] else "; it reads the clock"
     read_from = f"{source} (source {digest[:8]}), read live: {reading.airflow}, {_intervals(graph)}{as_of}"
     notes = header_notes(graph, tasks, findings, comments, read_from) if is_sound else Notes()
     is_blocked = any(finding.weight == "blocked" for finding in findings)
     files = (workflow_files(graph, notes, is_blocked) if is_sound else []) + slices
-    secrets = about.leaks({file.path: file.text for file in files} | {name: text for name, text in _texts(findings)})
+    secrets = about.leaks({file.path: file.text for file in files} | dict(_texts(findings)))
     if secrets:
-        found.find("AF006", "a secret came out", f"A secret is part of the DAG: {', '.join(secrets)}.",
-                   "Nothing is written for it.", "Read the secret inside a task, not while the file is parsed.")  # fmt: skip
+        found.find(
+            "AF006",
+            "a secret came out",
+            f"A secret is part of the DAG: {', '.join(secrets)}.",
+            "Nothing is written for it.",
+            "Read the secret inside a task, not while the file is parsed.",
+        )
         findings, files = (*findings, found.found[-1]), []
     return ImportedWorkflow(
         name=graph.name,
@@ -175,13 +190,22 @@ def _callbacks(found: DagFindings) -> dict[str, Run]:
             name = f"on_{kind}_callback"
             if number or facts is None or module is None or not facts.is_reachable or not plain_function:
                 shown = facts.name if facts is not None else "a callback"
-                found.find("AF023", f"{name} {shown}", f"The DAG calls {shown} ({name}).", "It would not be called.",
-                           "Use one plain function at the top level of a module.")  # fmt: skip
+                found.find(
+                    "AF023",
+                    f"{name} {shown}",
+                    f"The DAG calls {shown} ({name}).",
+                    "It would not be called.",
+                    "Use one plain function at the top level of a module.",
+                )
                 continue
             kept[kind] = Python(f"{module}:{facts.qualname}", {}, runtime="airflow")
-            found.find("AF024", f"{name} is kept, not called", f"The DAG calls `{facts.qualname}` ({name}).",
-                       f"It stands in the file as on_{kind}; this version does not call it.",
-                       "Watch `pgdurable status`, which ends with 1 while anything is failed.")  # fmt: skip
+            found.find(
+                "AF024",
+                f"{name} is kept, not called",
+                f"The DAG calls `{facts.qualname}` ({name}).",
+                f"It stands in the file as on_{kind}; this version does not call it.",
+                "Watch `pgdurable status`, which ends with 1 while anything is failed.",
+            )
     return kept
 
 
@@ -200,7 +224,10 @@ def _modules(
         return pinned, []
     module = slice_module(reading.dag.dag_id)
     file = slice_file(
-        Graph(name=safe_name(reading.dag.dag_id), steps=()), around.shown(reading.dag.file), list(copied.values()), module
+        Graph(name=safe_name(reading.dag.dag_id), steps=()),
+        around.shown(reading.dag.file),
+        list(copied.values()),
+        module,
     )
     modules: dict[str, ModuleSource] = {**pinned.modules, module: module_source(file.text)}
     roots = {use.module.partition(".")[0] for facts in copied.values() for use in facts.uses}

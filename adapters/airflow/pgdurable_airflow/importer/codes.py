@@ -11,166 +11,492 @@ def _code(code: str, weight: Weight, title: str, text: str) -> FindingCode:
 
 _ALL: Final = (
     # AF00x: the file could not be read
-    _code("AF001", "blocked", "the file does not load", """Airflow itself cannot load this file; the finding holds its
+    _code(
+        "AF001",
+        "blocked",
+        "the file does not load",
+        """Airflow itself cannot load this file; the finding holds its
         last sentence and the line. Other files are not affected. Mend the file, or name an interpreter that has what it
-        needs with --airflow-python."""),
-    _code("AF002", "blocked", "the file runs too long", """The file was still being executed when its time was up, and
+        needs with --airflow-python.""",
+    ),
+    _code(
+        "AF002",
+        "blocked",
+        "the file runs too long",
+        """The file was still being executed when its time was up, and
         was killed with everything it had started. A DAG file is executed every few seconds by Airflow's own processor,
-        which stops it too. Move work into tasks, or give it longer with --time-limit."""),
+        which stops it too. Move work into tasks, or give it longer with --time-limit.""",
+    ),
     _code("AF003", "blocked", "the file takes too much memory", """The file was stopped at the memory limit."""),
-    _code("AF004", "blocked", "the file ends the process", """The process that executed the file ended before it could
-        answer: os._exit, a signal, or a crash in C code."""),
-    _code("AF005", "blocked", "no DAG in the file", """The file loads and defines no DAG. An @dag function must be
-        called, and a DAG bound to a name or entered with `with`."""),
-    _code("AF006", "blocked", "a secret came out", """A sentinel that stands for a password, an extra or a secret
+    _code(
+        "AF004",
+        "blocked",
+        "the file ends the process",
+        """The process that executed the file ended before it could
+        answer: os._exit, a signal, or a crash in C code.""",
+    ),
+    _code(
+        "AF005",
+        "blocked",
+        "no DAG in the file",
+        """The file loads and defines no DAG. An @dag function must be
+        called, and a DAG bound to a name or entered with `with`.""",
+    ),
+    _code(
+        "AF006",
+        "blocked",
+        "a secret came out",
+        """A sentinel that stands for a password, an extra or a secret
         Variable appears in what would be written. It was put into the DAG while the file was parsed, so a committed
-        file would hold the secret. Nothing is written for this DAG. Read the secret inside a task."""),
+        file would hold the secret. Nothing is written for this DAG. Read the secret inside a task.""",
+    ),
+    _code(
+        "AF009",
+        "blocked",
+        "a mistake of the importer",
+        """The importer itself failed on this DAG. That is a mistake of
+        ours; the finding holds its place. Nothing is written for the DAG, and the others are not affected.""",
+    ),
     # AF01x: how the file was read
-    _code("AF010", "note", "module stubbed", """A module the file imports is not installed. Operator classes from it are
+    _code(
+        "AF010",
+        "note",
+        "module stubbed",
+        """A module the file imports is not installed. Operator classes from it are
         known by name only; the graph still loads, and each task of such a class is blocked. Install the package, or
-        name your Airflow's own interpreter with --airflow-python."""),
-    _code("AF011", "blocked", "incomplete graph", """Something from a module that is not installed was called, iterated,
+        name your Airflow's own interpreter with --airflow-python.""",
+    ),
+    _code(
+        "AF011",
+        "blocked",
+        "incomplete graph",
+        """Something from a module that is not installed was called, iterated,
         tested for truth or put into an edge while the graph was built. What it would have added is unknown, so the
-        graph cannot be trusted. Install the package, or use --airflow-python."""),
-    _code("AF012", "note", "name of Airflow 1 or 2", """The file uses a name that Airflow 3 no longer has. It was read
-        as the name Airflow's upgrade guide gives for it. Airflow 3 itself would refuse the file."""),
-    _code("AF013", "decide", "fixed at import", """A value in the DAG came from a Variable, a Connection, the
+        graph cannot be trusted. Install the package, or use --airflow-python.""",
+    ),
+    _code(
+        "AF012",
+        "note",
+        "name of Airflow 1 or 2",
+        """The file uses a name that Airflow 3 no longer has. It was read
+        as the name Airflow's upgrade guide gives for it. Airflow 3 itself would refuse the file.""",
+    ),
+    _code(
+        "AF013",
+        "decide",
+        "fixed at import",
+        """A value in the DAG came from a Variable, a Connection, the
         environment or the clock while the file was parsed. Airflow computes it anew at every parse; here it is fixed to
         what it was during the import. Found by reading the file twice with other values and comparing. Use a template
-        or read it inside a task, or decide that it may be fixed."""),
-    _code("AF014", "note", "read while parsing", """The file reads a Variable, a Connection, the environment or the
-        clock while it is parsed. Nothing that was imported depends on it."""),
-    _code("AF015", "decide", "placeholder for a missing value", """The file reads a Variable or Connection that was not
+        or read it inside a task, or decide that it may be fixed.""",
+    ),
+    _code(
+        "AF014",
+        "note",
+        "read while parsing",
+        """The file reads a Variable, a Connection, the environment or the
+        clock while it is parsed. Nothing that was imported depends on it.""",
+    ),
+    _code(
+        "AF015",
+        "decide",
+        "placeholder for a missing value",
+        """The file reads a Variable or Connection that was not
         given, without a default. A placeholder stands in its place. Give the values with --variables and
-        --connections."""),
-    _code("AF016", "note", "file name made safe", """The DAG id holds characters that no workflow name or file name may
-        have; they were replaced."""),
+        --connections.""",
+    ),
+    _code(
+        "AF016",
+        "note",
+        "file name made safe",
+        """The DAG id holds characters that no workflow name or file name may
+        have; they were replaced.""",
+    ),
     # AF02x: arguments
-    _code("AF020", "decide", "argument not understood", """A constructor argument that no rule took. What it changes
+    _code(
+        "AF020",
+        "decide",
+        "argument not understood",
+        """A constructor argument that no rule took. What it changes
         is not carried over. If it has no effect on the run, nothing is lost; otherwise say it in the SQL file by
-        hand."""),
-    _code("AF021", "decide", "not supported by this version", """An option of Airflow's that the workflow document has
+        hand.""",
+    ),
+    _code(
+        "AF021",
+        "decide",
+        "not supported by this version",
+        """An option of Airflow's that the workflow document has
         no place for yet. The work itself runs; what the option adds (order, routing, mail, timing of retries) does
-        not happen."""),
-    _code("AF022", "blocked", "would change the run", """An option of Airflow's that this version does not have and
-        without which the run would do something else (which tasks run, or when they may)."""),
-    _code("AF023", "decide", "callback not carried over", """Callbacks of single tasks, and any but one callback of the
-        DAG, have no place in the workflow document. They would not be called."""),
-    _code("AF024", "decide", "callback kept, not run", """The DAG's callback stands in the file as `on_failure` or
+        not happen.""",
+    ),
+    _code(
+        "AF022",
+        "blocked",
+        "would change the run",
+        """An option of Airflow's that this version does not have and
+        without which the run would do something else (which tasks run, or when they may).""",
+    ),
+    _code(
+        "AF023",
+        "decide",
+        "callback not carried over",
+        """Callbacks of single tasks, and any but one callback of the
+        DAG, have no place in the workflow document. They would not be called.""",
+    ),
+    _code(
+        "AF024",
+        "decide",
+        "callback kept, not run",
+        """The DAG's callback stands in the file as `on_failure` or
         `on_success`, so that it is not forgotten. This version keeps it and does not call it. Watch
-        `pgdurable status`, which ends with 1 while anything is failed."""),
-    _code("AF025", "decide", "does not start by itself", """The schedule is an asset, a custom timetable or another kind
+        `pgdurable status`, which ends with 1 while anything is failed.""",
+    ),
+    _code(
+        "AF025",
+        "decide",
+        "does not start by itself",
+        """The schedule is an asset, a custom timetable or another kind
         that has no cron expression, preset or duration. The workflow is written without a schedule and runs when
-        somebody starts it."""),
-    _code("AF026", "decide", "time zone is no IANA name", """The DAG's time zone is a fixed offset; the workflow runs in
-        UTC. Cron fields are wall-clock times: decide which zone is meant."""),
-    _code("AF027", "note", "no limit on active tasks", """Airflow limits tasks of a DAG that run at once
-        (max_active_tasks_per_dag, 16) without being asked. Here only what a DAG states itself is a limit."""),
+        somebody starts it.""",
+    ),
+    _code(
+        "AF026",
+        "decide",
+        "time zone is no IANA name",
+        """The DAG's time zone is a fixed offset; the workflow runs in
+        UTC. Cron fields are wall-clock times: decide which zone is meant.""",
+    ),
+    _code(
+        "AF027",
+        "note",
+        "no limit on active tasks",
+        """Airflow limits tasks of a DAG that run at once
+        (max_active_tasks_per_dag, 16) without being asked. Here only what a DAG states itself is a limit.""",
+    ),
     # AF11x: SQL
-    _code("AF110", "blocked", "several commits in one task", """The task commits several times: a list with autocommit,
+    _code(
+        "AF110",
+        "blocked",
+        "several commits in one task",
+        """The task commits several times: a list with autocommit,
         or COMMIT in the middle. A failure in the middle keeps what was committed in Airflow. A step is one transaction,
-        which would roll it back. Make several tasks of it."""),
-    _code("AF111", "changed", "CALL outside a transaction", """With autocommit a procedure may commit inside. The step
-        is of class `autonomous`: a worker runs it outside any transaction, at least once."""),
-    _code("AF112", "blocked", "SQL is not known", """The SQL text is not known before the run: a template of a whole
-        statement, a value of a type nobody can read, or the result of another task."""),
-    _code("AF113", "changed", "SET ROLE became run_as", """A leading SET ROLE was taken out; the step runs as that
-        role."""),
-    _code("AF114", "changed", "BEGIN/COMMIT taken out", """BEGIN at the start and COMMIT at the end were taken out: a
-        step is one transaction already, together with its checkpoint, and cannot begin another."""),
-    _code("AF115", "blocked", "transaction control inside", """BEGIN, COMMIT or ROLLBACK stand inside the text, not as
-        one pair around all of it. A step is one transaction."""),
-    _code("AF116", "changed", "parameters put in as literals", """Values of `parameters` stand in the text as SQL
-        literals, as psycopg2 puts them in; %% became %."""),
-    _code("AF117", "blocked", "parameters do not fit the text", """Placeholders and parameters do not match, or a
-        parameter has a type without a literal. psycopg would refuse it, or it is not known how it would write it."""),
-    _code("AF118", "decide", "handler changes the result", """A handler or output_processor of the task makes another
-        result of the rows, and another task uses the result. Here the result is the rows."""),
-    _code("AF119", "blocked", "template file not found", """The text names a template file that is not on the search
-        path. Airflow loads the DAG all the same and fails at run time with TemplateNotFound."""),
-    _code("AF120", "decide", "result of a list of statements", """Airflow hands on one list of rows for each statement
-        of a list, and another task uses that result. Here the result is the rows of the last statement."""),
-    _code("AF121", "decide", "no connection named", """The task names no connection. Airflow fails at run time; here
-        the step runs in the workflow's own database."""),
-    _code("AF122", "decide", "hook options", """hook_params or database change how the connection is opened. They are
-        not carried over: say it where the connection is mapped, in pgdurable.toml."""),
+        which would roll it back. Make several tasks of it.""",
+    ),
+    _code(
+        "AF111",
+        "changed",
+        "CALL outside a transaction",
+        """With autocommit a procedure may commit inside. The step
+        is of class `autonomous`: a worker runs it outside any transaction, at least once.""",
+    ),
+    _code(
+        "AF112",
+        "blocked",
+        "SQL is not known",
+        """The SQL text is not known before the run: a template of a whole
+        statement, a value of a type nobody can read, or the result of another task.""",
+    ),
+    _code(
+        "AF113",
+        "changed",
+        "SET ROLE became run_as",
+        """A leading SET ROLE was taken out; the step runs as that
+        role.""",
+    ),
+    _code(
+        "AF114",
+        "changed",
+        "BEGIN/COMMIT taken out",
+        """BEGIN at the start and COMMIT at the end were taken out: a
+        step is one transaction already, together with its checkpoint, and cannot begin another.""",
+    ),
+    _code(
+        "AF115",
+        "blocked",
+        "transaction control inside",
+        """BEGIN, COMMIT or ROLLBACK stand inside the text, not as
+        one pair around all of it. A step is one transaction.""",
+    ),
+    _code(
+        "AF116",
+        "changed",
+        "parameters put in as literals",
+        """Values of `parameters` stand in the text as SQL
+        literals, as psycopg2 puts them in; %% became %.""",
+    ),
+    _code(
+        "AF117",
+        "blocked",
+        "parameters do not fit the text",
+        """Placeholders and parameters do not match, or a
+        parameter has a type without a literal. psycopg would refuse it, or it is not known how it would write it.""",
+    ),
+    _code(
+        "AF118",
+        "decide",
+        "handler changes the result",
+        """A handler or output_processor of the task makes another
+        result of the rows, and another task uses the result. Here the result is the rows.""",
+    ),
+    _code(
+        "AF119",
+        "blocked",
+        "template file not found",
+        """The text names a template file that is not on the search
+        path. Airflow loads the DAG all the same and fails at run time with TemplateNotFound.""",
+    ),
+    _code(
+        "AF120",
+        "decide",
+        "result of a list of statements",
+        """Airflow hands on one list of rows for each statement
+        of a list, and another task uses that result. Here the result is the rows of the last statement.""",
+    ),
+    _code(
+        "AF121",
+        "decide",
+        "no connection named",
+        """The task names no connection. Airflow fails at run time; here
+        the step runs in the workflow's own database.""",
+    ),
+    _code(
+        "AF122",
+        "decide",
+        "hook options",
+        """hook_params or database change how the connection is opened. They are
+        not carried over: say it where the connection is mapped, in pgdurable.toml.""",
+    ),
     # AF13x: Python
-    _code("AF130", "blocked", "needs Airflow to run", """The callable uses Variables, Connections, hooks or the full
+    _code(
+        "AF130",
+        "blocked",
+        "needs Airflow to run",
+        """The callable uses Variables, Connections, hooks or the full
         task context. It runs only where Airflow's task SDK is served (home `operator`), which this version does not
-        do. Pass what it needs as arguments, or use SQL for the part that reads."""),
-    _code("AF131", "decide", "numbers reach Python otherwise", """Airflow stores results as JSON with numeric columns as
+        do. Pass what it needs as arguments, or use SQL for the part that reads.""",
+    ),
+    _code(
+        "AF131",
+        "decide",
+        "numbers reach Python otherwise",
+        """Airflow stores results as JSON with numeric columns as
         floats: 186375.0. Here they arrive as exact decimals: 186375.00. Arithmetic agrees; text made of them differs.
         Also, what leaves the house by HTTP leaves at least once, in Airflow as here: use the idempotency key if the
-        other side takes one."""),
-    _code("AF132", "changed", "result travels as JSON", """A Python result reaches another task as JSON: tuples and sets
-        arrive as lists, dates as text. What JSON cannot hold fails the step that returned it, loudly."""),
-    _code("AF133", "blocked", "callable cannot be named", """A worker finds a callable by `module:name`. This one is a
+        other side takes one.""",
+    ),
+    _code(
+        "AF132",
+        "changed",
+        "result travels as JSON",
+        """A Python result reaches another task as JSON: tuples and sets
+        arrive as lists, dates as text. What JSON cannot hold fails the step that returned it, loudly.""",
+    ),
+    _code(
+        "AF133",
+        "blocked",
+        "callable cannot be named",
+        """A worker finds a callable by `module:name`. This one is a
         lambda, is nested in a function, is bound to an object, or its file name is no module name, and it cannot be
-        copied out because it uses names from around it. Move it to the top level of a module."""),
-    _code("AF134", "changed", "callable copied out", """The callable is nested in a function, so no `module:name` finds
-        it. It uses nothing from around it but imports, and was copied to tasks/<dag>.py, as text."""),
-    _code("AF135", "blocked", "argument cannot be stored", """An argument of the callable has no JSON form (an object, a
-        function, a set key), or is an XCom reference of a kind this version does not have."""),
-    _code("AF136", "changed", "tuple becomes a list", """A tuple among the arguments reaches the callable as a list."""),
-    _code("AF137", "blocked", "another key of an XCom", """The task uses an XCom key other than return_value. Steps have
-        one result."""),
-    _code("AF138", "changed", "params as they are declared", """`params` reaches the callable as an object of the
-        declared parameters."""),
-    _code("AF139", "decide", "rows reach Python one by one", """The task is mapped over the rows of a SQL task. Airflow
-        hands each row as a list; here the item is an object of its columns."""),
+        copied out because it uses names from around it. Move it to the top level of a module.""",
+    ),
+    _code(
+        "AF134",
+        "changed",
+        "callable copied out",
+        """The callable is nested in a function, so no `module:name` finds
+        it. It uses nothing from around it but imports, and was copied to tasks/<dag>.py, as text.""",
+    ),
+    _code(
+        "AF135",
+        "blocked",
+        "argument cannot be stored",
+        """An argument of the callable has no JSON form (an object, a
+        function, a set key), or is an XCom reference of a kind this version does not have.""",
+    ),
+    _code(
+        "AF136", "changed", "tuple becomes a list", """A tuple among the arguments reaches the callable as a list."""
+    ),
+    _code(
+        "AF137",
+        "blocked",
+        "another key of an XCom",
+        """The task uses an XCom key other than return_value. Steps have
+        one result.""",
+    ),
+    _code(
+        "AF138",
+        "changed",
+        "params as they are declared",
+        """`params` reaches the callable as an object of the
+        declared parameters.""",
+    ),
+    _code(
+        "AF139",
+        "decide",
+        "rows reach Python one by one",
+        """The task is mapped over the rows of a SQL task. Airflow
+        hands each row as a list; here the item is an object of its columns.""",
+    ),
     # AF15x: templates
-    _code("AF150", "blocked", "template not understood", """A Jinja expression that this version cannot turn into a bind
-        expression. It is never guessed."""),
-    _code("AF151", "blocked", "template with statements", """A Jinja template with if, for, set or macro: the text is
-        computed at run time, which this version does not do."""),
-    _code("AF152", "decide", "result of a task in SQL text", """xcom_pull of one scalar became `$step.col`, a value
-        quoted by its type. Airflow prints Python's text of it without quotes: 1.5 for 1.50, None for NULL."""),
-    _code("AF153", "decide", "user-given text in SQL", """A parameter stands in the SQL as raw text, as in Airflow:
-        whoever starts the run writes SQL. `$params.x` would quote it."""),
-    _code("AF154", "blocked", "rendered as native objects", """The DAG renders templates to Python objects
-        (render_template_as_native_obj); what a template gives then depends on the text at run time."""),
+    _code(
+        "AF150",
+        "blocked",
+        "template not understood",
+        """A Jinja expression that this version cannot turn into a bind
+        expression. It is never guessed.""",
+    ),
+    _code(
+        "AF151",
+        "blocked",
+        "template with statements",
+        """A Jinja template with if, for, set or macro: the text is
+        computed at run time, which this version does not do.""",
+    ),
+    _code(
+        "AF152",
+        "decide",
+        "result of a task in SQL text",
+        """xcom_pull of one scalar became `$step.col`, a value
+        quoted by its type. Airflow prints Python's text of it without quotes: 1.5 for 1.50, None for NULL.""",
+    ),
+    _code(
+        "AF153",
+        "decide",
+        "user-given text in SQL",
+        """A parameter stands in the SQL as raw text, as in Airflow:
+        whoever starts the run writes SQL. `$params.x` would quote it.""",
+    ),
+    _code(
+        "AF154",
+        "blocked",
+        "rendered as native objects",
+        """The DAG renders templates to Python objects
+        (render_template_as_native_obj); what a template gives then depends on the text at run time.""",
+    ),
     # AF16x: mapping, branches, bash
-    _code("AF160", "changed", "branch lifted to SQL", """The branch function looks at params alone and each has a closed
+    _code(
+        "AF160",
+        "changed",
+        "branch lifted to SQL",
+        """The branch function looks at params alone and each has a closed
         set of values. It was turned into a CASE expression, and both gave the same answer for every combination of
-        values: the original function was run for each."""),
-    _code("AF161", "changed", ".map(lambda) read as a column", """The lambda only picks columns of a row by number; the
-        upstream SQL names those columns, so the value is `$item.column`."""),
-    _code("AF162", "blocked", "mapping not understood", """The task is expanded over something this version cannot map
+        values: the original function was run for each.""",
+    ),
+    _code(
+        "AF161",
+        "changed",
+        ".map(lambda) read as a column",
+        """The lambda only picks columns of a row by number; the
+        upstream SQL names those columns, so the value is `$item.column`.""",
+    ),
+    _code(
+        "AF162",
+        "blocked",
+        "mapping not understood",
+        """The task is expanded over something this version cannot map
         over: literals, several arguments, expand_kwargs, a function that does more than pick columns, a mapped task
-        group."""),
-    _code("AF163", "changed", "constant command read", """The @task.bash function only returns a constant; it is the
-        command."""),
-    _code("AF164", "blocked", "branch in Python", """A branch stays in Python: the function does more than look at params
+        group.""",
+    ),
+    _code(
+        "AF163",
+        "changed",
+        "constant command read",
+        """The @task.bash function only returns a constant; it is the
+        command.""",
+    ),
+    _code(
+        "AF164",
+        "blocked",
+        "branch in Python",
+        """A branch stays in Python: the function does more than look at params
         with a closed set of values. The workflow document has branches in SQL alone. Give the params an enum, or branch
-        in SQL."""),
-    _code("AF165", "changed", "shell of the worker", """The command runs in the shell of the worker's machine, in a fresh
-        folder, with the worker's environment. AIRFLOW_CTX_* variables are not set."""),
-    _code("AF166", "blocked", "command made by Python", """@task.bash returns a command computed by Python at run
-        time."""),
+        in SQL.""",
+    ),
+    _code(
+        "AF165",
+        "changed",
+        "shell of the worker",
+        """The command runs in the shell of the worker's machine, in a fresh
+        folder, with the worker's environment. AIRFLOW_CTX_* variables are not set.""",
+    ),
+    _code(
+        "AF166",
+        "blocked",
+        "command made by Python",
+        """@task.bash returns a command computed by Python at run
+        time.""",
+    ),
     # AF2xx: mistakes of the DAG's own
-    _code("AF201", "mend", "dead default_args key", """No operator of the DAG takes this key of default_args, and Airflow
-        ignores it silently: most often a misspelling."""),
-    _code("AF202", "mend", "XCom from a task that is not upstream", """The template pulls the result of a task it does not
-        wait for: a race, in Airflow as here."""),
-    _code("AF203", "mend", "only leaf all_done hides failures", """A run fails when a leaf fails. Every leaf of this DAG
-        runs whatever happened before it, so a failed task in the middle ends as a successful run and no failure callback
-        is called. Kept as it is. Add a watcher: an empty task behind all others with trigger_rule one_failed."""),
-    _code("AF204", "mend", "branch to an unknown task", """The branch can return an id that is no task of this DAG.
-        Airflow fails the task then."""),
+    _code(
+        "AF201",
+        "mend",
+        "dead default_args key",
+        """No operator of the DAG takes this key of default_args, and Airflow
+        ignores it silently: most often a misspelling.""",
+    ),
+    _code(
+        "AF202",
+        "mend",
+        "XCom from a task that is not upstream",
+        """The template pulls the result of a task it does not
+        wait for: a race, in Airflow as here.""",
+    ),
+    _code(
+        "AF203",
+        "mend",
+        "only leaf all_done hides failures",
+        """A run fails when a leaf fails. Every leaf of this DAG
+        runs whatever happened before it, so a failed task in the middle ends as a successful run and no failure
+        callback is called. Kept as it is. Add a watcher: an empty task behind all others with trigger_rule one_failed.""",
+    ),
+    _code(
+        "AF204",
+        "mend",
+        "branch to an unknown task",
+        """The branch can return an id that is no task of this DAG.
+        Airflow fails the task then.""",
+    ),
     # AF3xx: no home in this version
-    _code("AF301", "blocked", "no rule for this operator", """No rule of this version knows the operator. Its home would
+    _code(
+        "AF301",
+        "blocked",
+        "no rule for this operator",
+        """No rule of this version knows the operator. Its home would
         be `operator`: a worker with Airflow as a library, which this version does not have. Replace it with SQL, Python
-        or Bash, or keep this DAG in Airflow."""),
-    _code("AF302", "blocked", "subclass changes execution", """The class descends from one that has a rule, but overrides
-        what decides its meaning, so it is not treated as its parent."""),
-    _code("AF303", "blocked", "operator is not installed", """The operator comes from a module that is not installed."""),
-    _code("AF304", "changed", "subclass read through its constructor", """The class only adds a constructor; what it set
-        on the parent is what was imported. Its own arguments are spent."""),
-    _code("AF305", "blocked", "setup and teardown", """Setup and teardown tasks reach beyond their neighbours: a
+        or Bash, or keep this DAG in Airflow.""",
+    ),
+    _code(
+        "AF302",
+        "blocked",
+        "subclass changes execution",
+        """The class descends from one that has a rule, but overrides
+        what decides its meaning, so it is not treated as its parent.""",
+    ),
+    _code(
+        "AF303", "blocked", "operator is not installed", """The operator comes from a module that is not installed."""
+    ),
+    _code(
+        "AF304",
+        "changed",
+        "subclass read through its constructor",
+        """The class only adds a constructor; what it set
+        on the parent is what was imported. Its own arguments are spent.""",
+    ),
+    _code(
+        "AF305",
+        "blocked",
+        "setup and teardown",
+        """Setup and teardown tasks reach beyond their neighbours: a
         teardown runs when the tasks between have finished, whatever became of them. This version does not have
-        them."""),
-    _code("AF306", "blocked", "the graph is refused", """The imported graph breaks a rule of the workflow document; the
-        finding says which."""),
+        them.""",
+    ),
+    _code(
+        "AF306",
+        "blocked",
+        "the graph is refused",
+        """The imported graph breaks a rule of the workflow document; the
+        finding says which.""",
+    ),
 )
 
 CODES: Final[dict[str, FindingCode]] = {entry.code: entry for entry in _ALL}

@@ -1,4 +1,4 @@
-"""What there is to say about a DAG as a whole: its own options, its mistakes, and what was fixed while it was parsed."""
+"""What there is to say about a DAG as a whole: its options, its mistakes, and what was fixed while it was parsed."""
 
 import ast
 import json
@@ -43,9 +43,17 @@ class DagFindings:
         """Leave a finding at the DAG, or at one of its tasks."""
         self.found.append(
             Finding(
-                code, weight or CODES[code].weight, short, what, happens, remedy, dag=self.dag.dag_id, task=task,
-                file=self.around.shown(self.dag.file), line=line or self.dag.line,
-            )  # fmt: skip
+                code,
+                weight or CODES[code].weight,
+                short,
+                what,
+                happens,
+                remedy,
+                dag=self.dag.dag_id,
+                task=task,
+                file=self.around.shown(self.dag.file),
+                line=line or self.dag.line,
+            )
         )
 
 
@@ -53,27 +61,56 @@ def options(found: DagFindings) -> None:
     """Look at the DAG's own options."""
     fields = found.dag.fields
     if seconds(fields.get("dagrun_timeout")):
-        found.find("AF022", "dagrun_timeout", "A run that takes too long is failed and its tasks skipped "
-                   "(dagrun_timeout).", "It would run on.", "Give the long steps an execution_timeout.")  # fmt: skip
+        found.find(
+            "AF022",
+            "dagrun_timeout",
+            "A run that takes too long is failed and its tasks skipped (dagrun_timeout).",
+            "It would run on.",
+            "Give the long steps an execution_timeout.",
+        )
     if fields.get("fail_fast") or fields.get("fail_stop"):
-        found.find("AF022", "fail_fast", "The first failure stops every other task (fail_fast).",
-                   "The others would run on.", "Say with trigger rules which tasks need which.")  # fmt: skip
+        found.find(
+            "AF022",
+            "fail_fast",
+            "The first failure stops every other task (fail_fast).",
+            "The others would run on.",
+            "Say with trigger rules which tasks need which.",
+        )
     if fields.get("max_consecutive_failed_dag_runs"):
-        found.find("AF021", "max_consecutive_failed_dag_runs", "Airflow pauses the DAG after so many failures in a row.",
-                   "It is not paused.", "Watch `pgdurable status`.")  # fmt: skip
+        found.find(
+            "AF021",
+            "max_consecutive_failed_dag_runs",
+            "Airflow pauses the DAG after so many failures in a row.",
+            "It is not paused.",
+            "Watch `pgdurable status`.",
+        )
     for name in ("deadline", "sla_miss_callback"):
         if not is_absent(fields.get(name)):
-            found.find("AF021", name, f"The DAG has `{name}`.", "Nobody is told when it is late.",
-                       "Watch `pgdurable status`, which lists what is late.")  # fmt: skip
+            found.find(
+                "AF021",
+                name,
+                f"The DAG has `{name}`.",
+                "Nobody is told when it is late.",
+                "Watch `pgdurable status`, which lists what is late.",
+            )
     if fields.get("render_template_as_native_obj"):
         templated = [task for task in found.dag.tasks if "{{" in json.dumps(dict(task.given), default=str)]
         if templated:
-            found.find("AF154", "templates become Python objects", "The DAG renders templates as native objects, and "
-                       f"{templated[0].task_id} has one.", "What they become depends on the text at run time.",
-                       "Take render_template_as_native_obj out.")  # fmt: skip
+            found.find(
+                "AF154",
+                "templates become Python objects",
+                f"The DAG renders templates as native objects, and {templated[0].task_id} has one.",
+                "What they become depends on the text at run time.",
+                "Take render_template_as_native_obj out.",
+            )
     if "max_active_tasks" not in found.dag.given and "concurrency" not in found.dag.given and len(found.dag.tasks) > 16:
-        found.find("AF027", "no limit on active tasks", "Airflow runs at most 16 tasks of a run at once, unasked.",
-                   "Here there is no such limit.", "State max_active_tasks.")  # fmt: skip
+        found.find(
+            "AF027",
+            "no limit on active tasks",
+            "Airflow runs at most 16 tasks of a run at once, unasked.",
+            "Here there is no such limit.",
+            "State max_active_tasks.",
+        )
 
 
 def mistakes(found: DagFindings, base_parameters: frozenset[str]) -> None:
@@ -83,8 +120,13 @@ def mistakes(found: DagFindings, base_parameters: frozenset[str]) -> None:
     lines = _constants(dag.file)
     for key in dag.default_args:
         if key not in taken and dag.tasks:
-            found.find("AF201", f"default_args key {key} is never used", f"`{key}`: no operator of this DAG takes it, and "
-                       "Airflow ignores it.", remedy="Correct or remove it.", line=lines.get(key))  # fmt: skip
+            found.find(
+                "AF201",
+                f"default_args key {key} is never used",
+                f"`{key}`: no operator of this DAG takes it, and Airflow ignores it.",
+                remedy="Correct or remove it.",
+                line=lines.get(key),
+            )
     downstream = {name for task in dag.tasks for name in task.upstream}
     leaves = [task for task in dag.tasks if task.task_id not in downstream]
     if not leaves or any(trigger_rule(task) not in _EVER for task in leaves):
@@ -95,9 +137,16 @@ def mistakes(found: DagFindings, base_parameters: frozenset[str]) -> None:
         whole = "The only leaf" if len(leaves) == 1 else "A leaf, as all leaves,"
         names = [facts.name for fact in elements(dag.callbacks.get("failure")) if (facts := callable_of(fact))]
         silent = f", and {names[0]} never fires" if names else ""
-        found.find("AF203", "hides every failure of the run", f"{whole}, and {trigger_rule(task)}: a failed task before "
-                   f"it ends as a successful run, in Airflow as here{silent}.", "Kept as it is.",
-                   "A watcher step with rule => 'one_failed'.", task=task.task_id, line=task.line)  # fmt: skip
+        found.find(
+            "AF203",
+            "hides every failure of the run",
+            f"{whole}, and {trigger_rule(task)}: a failed task before "
+            f"it ends as a successful run, in Airflow as here{silent}.",
+            "Kept as it is.",
+            "A watcher step with rule => 'one_failed'.",
+            task=task.task_id,
+            line=task.line,
+        )
 
 
 def _constants(file: Path) -> dict[str, int]:
@@ -119,20 +168,35 @@ def stubs_and_names(found: DagFindings, answer: JsonObject) -> None:
     """Say which modules were stubbed, and which names of Airflow 1 or 2 were read as something else."""
     for name, used in answer["stubs"].items():
         if used:
-            found.find("AF010", f"{name} is not installed", f"`{name}` is not installed; used: {', '.join(used)}.",
-                       "A stub stands in its place.", "Install it, or use --airflow-python.")  # fmt: skip
+            found.find(
+                "AF010",
+                f"{name} is not installed",
+                f"`{name}` is not installed; used: {', '.join(used)}.",
+                "A stub stands in its place.",
+                "Install it, or use --airflow-python.",
+            )
     seen: set[tuple[str, object]] = set()
     for use in answer["stub_uses"]:
         where = (use["stub"], use["line"])
-        if where in seen:
+        if where in seen or use["dag"] not in (None, found.dag.dag_id):
             continue
         seen.add(where)
-        found.find("AF011", f"{use['stub']} {use['how']}", f"`{use['stub']}` from a missing module {use['how']} while "
-                   "the graph is built.", "What it would add to the graph is unknown.",
-                   "Install the package, or use --airflow-python.", line=use["line"])  # fmt: skip
+        found.find(
+            "AF011",
+            f"{use['stub']} {use['how']}",
+            f"`{use['stub']}` from a missing module {use['how']} while the graph is built.",
+            "What it would add to the graph is unknown.",
+            "Install the package, or use --airflow-python.",
+            line=use["line"],
+        )
     for old, new in answer["legacy"].items():
-        found.find("AF012", f"{old}: name of Airflow 1 or 2", f"`{old}` is gone in Airflow 3.", f"It was read as `{new}`.",
-                   "Use the new name.")  # fmt: skip
+        found.find(
+            "AF012",
+            f"{old}: name of Airflow 1 or 2",
+            f"`{old}` is gone in Airflow 3.",
+            f"It was read as `{new}`.",
+            "Use the new name.",
+        )
 
 
 def fixed_at_import(found: DagFindings, first: Row, second: Row | None, answer: JsonObject) -> None:
@@ -141,22 +205,38 @@ def fixed_at_import(found: DagFindings, first: Row, second: Row | None, answer: 
     names = "; ".join(text for text, _ in reads) or "a random or changing value"
     line = next((line for _, line in reads if line), None)
     if second is None:
-        found.find("AF013", "whether the DAG exists depends on values read while parsing", f"Read with other values the "
-                   f"file does not give this DAG. Read while parsing: {names}.", "It is imported as it was found.",
-                   "Do not build DAGs from values that change.", line=line)  # fmt: skip
+        found.find(
+            "AF013",
+            "whether the DAG exists depends on values read while parsing",
+            f"Read with other values the file does not give this DAG. Read while parsing: {names}.",
+            "It is imported as it was found.",
+            "Do not build DAGs from values that change.",
+            line=line,
+        )
         return
-    where = sorted({place for place in _differences(first, second)})
+    where = sorted(set(_differences(first, second)), key=lambda place: (place[0] or "", place[1]))
     if not where:
         if reads:
-            found.find("AF014", "read while parsing, without effect", f"Read while parsing: {names}.",
-                       "Nothing imported depends on it.", line=line)  # fmt: skip
+            found.find(
+                "AF014",
+                "read while parsing, without effect",
+                f"Read while parsing: {names}.",
+                "Nothing imported depends on it.",
+                line=line,
+            )
         return
     known = {task.task_id for task in found.dag.tasks}
     for task_id, field in where:
         subject = task_id if task_id in known else None
-        found.find("AF013", f"{field} is fixed at import", f"`{field}` depends on what is read while parsing: {names}.",
-                   "It is fixed to what it was now.", "Use a template, or read it inside a task.",
-                   task=subject, line=line)  # fmt: skip
+        found.find(
+            "AF013",
+            f"{field} is fixed at import",
+            f"`{field}` depends on what is read while parsing: {names}.",
+            "It is fixed to what it was now.",
+            "Use a template, or read it inside a task.",
+            task=subject,
+            line=line,
+        )
 
 
 def _reads(answer: JsonObject, around: Surroundings) -> list[tuple[str, int | None]]:
@@ -206,9 +286,14 @@ def placeholders(graph: Graph, found: DagFindings, texts: Mapping[str, str]) -> 
         for word in sorted({word for text in texts.values() for word in _words(text, mark)}):
             name = word.removeprefix(mark)
             kind = "Variable" if "variable" in mark else "Connection"
-            found.find("AF015", f"{kind} {name} was not given", f"The file reads {kind} `{name}` while it is parsed, and "
-                       f"{graph.name} holds what it gave.", "A placeholder stands in its place.",
-                       "Give it with --variables or --connections.", weight="blocked")  # fmt: skip
+            found.find(
+                "AF015",
+                f"{kind} {name} was not given",
+                f"The file reads {kind} `{name}` while it is parsed, and {graph.name} holds what it gave.",
+                "A placeholder stands in its place.",
+                "Give it with --variables or --connections.",
+                weight="blocked",
+            )
 
 
 def _words(text: str, mark: str) -> list[str]:

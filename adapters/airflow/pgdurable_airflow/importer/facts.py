@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias, TypeGuard, Union, cast
 
-Fact: TypeAlias = Union[None, bool, int, float, str, list["Fact"], dict[str, "Fact"]]  # noqa: UP007
+Fact: TypeAlias = Union[bool, int, float, str, list["Fact"], dict[str, "Fact"], None]  # noqa: UP007
 Row: TypeAlias = dict[str, Fact]
 
 

@@ -44,7 +44,7 @@ def trigger_rule(facts: TaskFacts) -> TriggerRule:
     """Read a task's rule, with Airflow 2's old words."""
     word = str(facts.fields.get("trigger_rule") or "all_success")
     word = _ALIASES.get(word, word)
-    return cast("TriggerRule", word) if word in TRIGGER_RULES else "all_success"
+    return next((rule for rule in TRIGGER_RULES if rule == word), "all_success")
 
 
 def task_retries(facts: TaskFacts) -> int:
@@ -106,7 +106,7 @@ def build_graph(
         on_success=callbacks.get("success"),
         owner=owner if isinstance(owner, str) and owner and owner != "airflow" else None,
         tags=dag.tags,
-        groups=tuple(dict((group.key, group) for group in groups).values()),
+        groups=tuple({group.key: group for group in groups}.values()),
         doc=doc.strip() if isinstance(doc, str) and doc.strip() else None,
     )
 

@@ -56,8 +56,11 @@ def pin(callables: Iterable[str], loaded: Mapping[str, str], around: Surrounding
             if not inside and root not in sys.stdlib_module_names and root not in known:
                 packages.add(_PACKAGES.get(root, root))
         pending.extend(parent for parent in _parents(name) if parent in known and known[parent].read_text().strip())
-    return Pinned(dict(sorted(found.items(), key=lambda pair: pair[1].path != around.dag.file)), frozenset(packages),
-                  frozenset(variables))  # fmt: skip
+    return Pinned(
+        dict(sorted(found.items(), key=lambda pair: pair[1].path != around.dag.file)),
+        frozenset(packages),
+        frozenset(variables),
+    )
 
 
 def _parents(name: str) -> list[str]:

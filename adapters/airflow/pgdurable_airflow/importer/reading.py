@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
+from traceback import extract_tb
 
 from pgdurable_airflow.importer.build import Reading, build_workflow
 from pgdurable_airflow.importer.codes import CODES
@@ -65,7 +66,9 @@ def find_jobs(paths: Sequence[Path]) -> list[Job]:
             raise UsageError(f"there is no file or folder {path}")
     unique = {job.path: job for job in jobs}
     if not unique:
-        raise UsageError("no Python file that could hold a DAG was found", hint="Name a file, or a folder of DAG files.")
+        raise UsageError(
+            "no Python file that could hold a DAG was found", hint="Name a file, or a folder of DAG files."
+        )
     return list(unique.values())
 
 
@@ -93,15 +96,41 @@ def _file(job: Job, session: Session, options: ReadOptions) -> tuple[list[Import
     first = answers[0]
     second = answers[1] if len(answers) > 1 and not answers[1].get("died") else None
     failures = [
-        _failure("AF001", shown, error["message"], "Mend the file, or name your Airflow's interpreter with "
+        _failure("AF003", shown, f"the file took more than {options.memory_limit} MiB", "Move work into tasks.",
+                 error["line"])
+        if error["message"].startswith("MemoryError")
+        else _failure("AF001", shown, error["message"], "Mend the file, or name your Airflow's interpreter with "
                  "--airflow-python.", error["line"])
         for error in first["errors"]
     ]  # fmt: skip
     if not first["dags"] and not failures and _is_dag_file(job.path):
-        failures.append(_failure("AF005", shown, "the file loads and defines no DAG", "Call the @dag function, or bind "
-                                 "the DAG to a name."))  # fmt: skip
-    workflows = [_workflow(job, session, row, first, second, options) for row in first["dags"]]
+        failures.append(
+            _failure(
+                "AF005",
+                shown,
+                "the file loads and defines no DAG",
+                "Call the @dag function, or bind the DAG to a name.",
+            )
+        )
+    workflows = []
+    for row in first["dags"]:
+        try:
+            workflows.append(_workflow(job, session, row, first, second, options))
+        except Exception as error:
+            failures.append(
+                _failure(
+                    "AF009",
+                    shown,
+                    f"{row['dag_id']}: {type(error).__name__}: {error} ({_raised_at(error)})",
+                    "Report it, with the file.",
+                )
+            )
     return workflows, failures
+
+
+def _raised_at(error: Exception) -> str:
+    frame = extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 def _is_dag_file(path: Path) -> bool:
@@ -115,7 +144,7 @@ def _is_dag_file(path: Path) -> bool:
     return bool(names & {"DAG", "dag"})
 
 
-def _workflow(  # noqa: PLR0913
+def _workflow(
     job: Job, session: Session, row: JsonObject, first: JsonObject, second: JsonObject | None, options: ReadOptions
 ) -> ImportedWorkflow:
     dag = read_dag(row)
@@ -136,21 +165,36 @@ def _workflow(  # noqa: PLR0913
 def _died(shown: str, how: object, options: ReadOptions) -> ReadFailure:
     match how:
         case "time":
-            return _failure("AF002", shown, f"the file was still being executed after {options.time_limit:g} s",
-                            "Move work into tasks, or give it longer.")  # fmt: skip
+            return _failure(
+                "AF002",
+                shown,
+                f"the file was still being executed after {options.time_limit:g} s",
+                "Move work into tasks, or give it longer.",
+            )
         case "memory":
-            return _failure("AF003", shown, f"the file took more than {options.memory_limit} MiB",
-                            "Move work into tasks.")  # fmt: skip
+            return _failure(
+                "AF003", shown, f"the file took more than {options.memory_limit} MiB", "Move work into tasks."
+            )
         case _:
-            return _failure("AF004", shown, f"the process that executed the file ended: {how}",
-                            "Take os._exit out, or mend what crashes.")  # fmt: skip
+            return _failure(
+                "AF004",
+                shown,
+                f"the process that executed the file ended: {how}",
+                "Take os._exit out, or mend what crashes.",
+            )
 
 
 def _failure(code: str, path: str, what: str, remedy: str, line: object = None) -> ReadFailure:
     finding = Finding(
-        code, CODES[code].weight, CODES[code].title, what, "It gives no workflow.", remedy, file=path,
+        code,
+        CODES[code].weight,
+        CODES[code].title,
+        what,
+        "It gives no workflow.",
+        remedy,
+        file=path,
         line=line if isinstance(line, int) else None,
-    )  # fmt: skip
+    )
     return ReadFailure(path, finding)
 
 

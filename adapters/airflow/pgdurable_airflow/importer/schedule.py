@@ -34,9 +34,18 @@ def read_schedule(dag: DagFacts, file: str) -> Schedule:
 
     def find(code: str, short: str, what: str, happens: str, remedy: str, weight: Weight | None = None) -> None:
         findings.append(
-            Finding(code, weight or CODES[code].weight, short, what, happens, remedy, dag=dag.dag_id, file=file,
-                    line=dag.line)
-        )  # fmt: skip
+            Finding(
+                code,
+                weight or CODES[code].weight,
+                short,
+                what,
+                happens,
+                remedy,
+                dag=dag.dag_id,
+                file=file,
+                line=dag.line,
+            )
+        )
 
     table = dag.timetable
     kind = str(table["class"])
@@ -54,15 +63,30 @@ def read_schedule(dag: DagFacts, file: str) -> Schedule:
             cron = format_duration(timedelta(seconds=seconds(table["delta"]) or 0))
             intervals = kind == "DeltaDataIntervalTimetable"
         case _:
-            find("AF025", f"{kind} has no cron expression", f"The DAG starts by `{table['text']}`.",
-                 "The workflow is written without a schedule.", "Start it by hand, or give it a cron schedule.")  # fmt: skip
+            find(
+                "AF025",
+                f"{kind} has no cron expression",
+                f"The DAG starts by `{table['text']}`.",
+                "The workflow is written without a schedule.",
+                "Start it by hand, or give it a cron schedule.",
+            )
     if kind in ("CronTriggerTimetable", "DeltaTriggerTimetable") and seconds(table.get("interval")):
-        find("AF022", "data interval of its own", "The timetable has an interval of its own, which moves ds.",
-             "ds would be the day of the run.", "Write the shift into the templates.")  # fmt: skip
+        find(
+            "AF022",
+            "data interval of its own",
+            "The timetable has an interval of its own, which moves ds.",
+            "ds would be the day of the run.",
+            "Write the shift into the templates.",
+        )
     zone = dag.timezone
     if zone not in available_timezones():
-        find("AF026", f"time zone {zone}", f"The time zone {zone!r} is no IANA name.", "The workflow runs in UTC.",
-             "Use a named zone in start_date.")  # fmt: skip
+        find(
+            "AF026",
+            f"time zone {zone}",
+            f"The time zone {zone!r} is no IANA name.",
+            "The workflow runs in UTC.",
+            "Use a named zone in start_date.",
+        )
         zone = "UTC"
     zone = "UTC" if zone in ("Etc/UTC", "utc", "Zulu") else zone
     runs = dag.runs if is_row(dag.runs) else {}

@@ -3,6 +3,7 @@
 Rewrites touch as few characters as possible; sqlglot only answers questions and never writes the text.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from pgdurable_airflow.importer.templates.expressions import quote
+
+# It warns on stderr about statements it keeps as they are; what cannot be read is answered with None here.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 _OURS: Final = re.compile(r"\$[A-Za-z_]\w*(?:\.(?:\*|\w+)|\?)")
 _BRACED: Final = re.compile(r"\{[A-Za-z_]\w*\}")
@@ -74,7 +78,17 @@ def without_bracket(sql: str) -> str | None:
 def controls_transaction(sql: str) -> bool:
     """Say whether a top-level statement begins or ends a transaction."""
     blank = _blanked(sql)
-    words = ("begin", "commit", "rollback", "end", "abort", "savepoint", "release", "start transaction", "prepare transaction")
+    words = (
+        "begin",
+        "commit",
+        "rollback",
+        "end",
+        "abort",
+        "savepoint",
+        "release",
+        "start transaction",
+        "prepare transaction",
+    )
     return any(re.match(rf"({'|'.join(words)})\b", blank[start:end].lower()) for start, end in statements(sql))
 
 
@@ -171,7 +185,7 @@ def literal(value: object) -> str:
 
 
 def columns(sql: str) -> tuple[str, ...] | None:
-    """Name the columns of the one query in a text, when each has a name of its own; None where that cannot be proven."""
+    """Name the columns of the one query in a text, when each has a name of its own; None where that is not proven."""
     parsed = _parse(sql)
     if parsed is None or len(parsed) != 1:
         return None
@@ -197,8 +211,11 @@ def columns(sql: str) -> tuple[str, ...] | None:
 def only_reads(sql: str) -> bool:
     """Say whether a text is one query that changes nothing by itself."""
     parsed = _parse(sql)
-    return parsed is not None and len(parsed) == 1 and isinstance(parsed[0], exp.Query) and not parsed[0].find(
-        exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Into
+    return (
+        parsed is not None
+        and len(parsed) == 1
+        and isinstance(parsed[0], exp.Query)
+        and not parsed[0].find(exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Into)
     )
 
 
@@ -222,7 +239,7 @@ def tables(sql: str) -> Tables:
     return Tables(frozenset(reads), frozenset(writes))
 
 
-def _parse(sql: str) -> list[exp.Expression] | None:
+def _parse(sql: str) -> "list[exp.Expr] | None":
     text = _BRACED.sub("x", _OURS.sub("null", _JINJA.sub("x", sql)))
     try:
         return [statement for statement in sqlglot.parse(text, dialect="postgres") if statement is not None]

@@ -62,7 +62,7 @@ class Draft:
     is_python: bool = False
 
 
-class Refusal(Exception):  # noqa: N818 - it is no error: a rule says that a task has no home here
+class Refusal(Exception):
     """A rule cannot make a step of this task; its finding says why."""
 
 

@@ -35,10 +35,14 @@ def header_notes(
     if opened := _open(findings):
         lines += textwrap.wrap(f"Open    {opened}; explained in report.md", 117, subsequent_indent="        ")
     if is_blocked:
-        lines.append("Apply   not yet: a draft. Steps marked BLOCKED fail with their reason; rename it when none is left")
+        lines.append(
+            "Apply   not yet: a draft. Steps marked BLOCKED fail with their reason; rename it when none is left"
+        )
     else:
-        lines.append(f"Apply   pgdurable deploy workflows/{graph.name}.sql --env dev (or psql -f); twice changes nothing; "
-                     "new = paused")  # fmt: skip
+        lines.append(
+            f"Apply   pgdurable deploy workflows/{graph.name}.sql --env dev (or psql -f); twice changes nothing; "
+            "new = paused"
+        )
     lines.append("Edit    yes: `pgdurable import` leaves an edited file as it is, or stops and shows both sides")
     footer = _footer(graph)
     return Notes(header=tuple(lines), footer=(footer,) if footer else (), steps=_step_comments(findings, comments))
@@ -68,7 +72,9 @@ def _homes(tasks: Sequence[ImportedTask], graph: Graph) -> str:
     parts = [f"{number} {words[home]}" for home, number in counted.homes.items() if number]
     if counted.homes["worker"] and all(task.becomes == "Python worker" for task in tasks if task.home == "worker"):
         number = counted.homes["worker"]
-        parts = [part.replace(f"{number} worker", f"{number} Python worker{'' if number == 1 else 's'}") for part in parts]
+        parts = [
+            part.replace(f"{number} worker", f"{number} Python worker{'' if number == 1 else 's'}") for part in parts
+        ]
     callbacks = sum(run is not None for run in (graph.on_failure, graph.on_success))
     tail = f"; {callbacks} callback{'' if callbacks == 1 else 's'} kept, not run" if callbacks else ""
     return (", ".join(parts) or "none") + tail
@@ -87,9 +93,7 @@ def _open(findings: Sequence[Finding]) -> str:
     return "; ".join(parts)
 
 
-def _step_comments(
-    findings: Sequence[Finding], comments: Mapping[str, Sequence[str]]
-) -> dict[str, tuple[str, ...]]:
+def _step_comments(findings: Sequence[Finding], comments: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
     written: dict[str, list[str]] = {key: list(lines) for key, lines in comments.items() if lines}
     for finding in findings:
         if finding.task is None or finding.weight not in _WORDS:

@@ -6,6 +6,10 @@ descriptor the request names; stdout and stderr belong to the DAG files. Airflow
 executed in a fork of its own: own process group, limits on memory and time, killed as a group.
 """
 
+# Written for Python 3.8, and around classes of three Airflow versions that no one interpreter can show to a type checker.
+# mypy: ignore-errors
+# ruff: noqa
+
 import ast
 import base64
 import datetime
@@ -17,6 +21,7 @@ import importlib.machinery
 import inspect
 import itertools
 import json
+import logging
 import os
 import random
 import re
@@ -39,25 +44,93 @@ REAL_DATE = datetime.date
 REAL_TIME = time.time
 
 EXECUTION = (
-    "execute", "pre_execute", "post_execute", "render_template_fields", "get_db_hook", "on_kill",
-    "template_fields", "template_ext", "__init__",
+    "execute",
+    "pre_execute",
+    "post_execute",
+    "render_template_fields",
+    "get_db_hook",
+    "on_kill",
+    "template_fields",
+    "template_ext",
+    "__init__",
 )
 TASK_FIELDS = (
-    "retries", "trigger_rule", "pool", "pool_slots", "priority_weight", "weight_rule", "queue", "depends_on_past",
-    "wait_for_downstream", "retry_delay", "retry_exponential_backoff", "max_retry_delay", "execution_timeout",
-    "is_setup", "is_teardown", "on_failure_fail_dagrun", "max_active_tis_per_dag", "max_active_tis_per_dagrun",
-    "owner", "email", "email_on_failure", "email_on_retry", "do_xcom_push", "multiple_outputs", "run_as_user",
-    "executor", "doc", "doc_md", "sla", "start_date", "end_date", "inlets", "outlets",
+    "retries",
+    "trigger_rule",
+    "pool",
+    "pool_slots",
+    "priority_weight",
+    "weight_rule",
+    "queue",
+    "depends_on_past",
+    "wait_for_downstream",
+    "retry_delay",
+    "retry_exponential_backoff",
+    "max_retry_delay",
+    "execution_timeout",
+    "is_setup",
+    "is_teardown",
+    "on_failure_fail_dagrun",
+    "max_active_tis_per_dag",
+    "max_active_tis_per_dagrun",
+    "owner",
+    "email",
+    "email_on_failure",
+    "email_on_retry",
+    "do_xcom_push",
+    "multiple_outputs",
+    "run_as_user",
+    "executor",
+    "doc",
+    "doc_md",
+    "sla",
+    "start_date",
+    "end_date",
+    "inlets",
+    "outlets",
 )
 OPERATOR_ATTRIBUTES = (
-    "sql", "conn_id", "postgres_conn_id", "database", "autocommit", "parameters", "handler", "split_statements",
-    "return_last", "output_processor", "hook_params", "requires_result_fetch", "bash_command", "env", "append_env",
-    "cwd", "output_encoding", "skip_on_exit_code", "op_args", "op_kwargs", "templates_dict", "templates_exts",
+    "sql",
+    "conn_id",
+    "postgres_conn_id",
+    "database",
+    "autocommit",
+    "parameters",
+    "handler",
+    "split_statements",
+    "return_last",
+    "output_processor",
+    "hook_params",
+    "requires_result_fetch",
+    "bash_command",
+    "env",
+    "append_env",
+    "cwd",
+    "output_encoding",
+    "skip_on_exit_code",
+    "op_args",
+    "op_kwargs",
+    "templates_dict",
+    "templates_exts",
 )
 DAG_FIELDS = (
-    "catchup", "max_active_runs", "max_active_tasks", "dagrun_timeout", "end_date", "description", "doc_md",
-    "is_paused_upon_creation", "render_template_as_native_obj", "fail_fast", "fail_stop", "owner", "deadline",
-    "max_consecutive_failed_dag_runs", "sla_miss_callback", "access_control", "jinja_environment_kwargs",
+    "catchup",
+    "max_active_runs",
+    "max_active_tasks",
+    "dagrun_timeout",
+    "end_date",
+    "description",
+    "doc_md",
+    "is_paused_upon_creation",
+    "render_template_as_native_obj",
+    "fail_fast",
+    "fail_stop",
+    "owner",
+    "deadline",
+    "max_consecutive_failed_dag_runs",
+    "sla_miss_callback",
+    "access_control",
+    "jinja_environment_kwargs",
 )
 
 
@@ -65,7 +138,7 @@ DAG_FIELDS = (
 # Stubs for modules that are not installed
 
 
-class Missing(object):
+class Missing:
     """What stubs did: modules and names used, and the uses that make a graph incomplete."""
 
     modules = {}
@@ -74,10 +147,26 @@ class Missing(object):
 
 def took_part(path, how):
     site = user_site()
-    Missing.taking_part.append({"stub": path, "how": how, "file": site[0], "line": site[1]})
+    if site[0]:
+        dag = current_dag()
+        Missing.taking_part.append({"stub": path, "how": how, "file": site[0], "line": site[1], "dag": dag})
 
 
-class Anything(object):
+def current_dag():
+    """Name the DAG that is being built, if one is; outside of it a stub may concern every DAG of the file."""
+    for name in ("airflow.sdk.definitions._internal.contextmanager", "airflow.models.dag"):
+        context = getattr(sys.modules.get(name), "DagContext", None)
+        get = getattr(context, "get_current", None) or getattr(context, "get_current_dag", None)
+        try:
+            dag = get() if get is not None else None
+        except Exception:
+            dag = None
+        if dag is not None:
+            return dag.dag_id
+    return None
+
+
+class Anything:
     """Stands for a value from a module that is not there. Whatever shapes the graph through it is recorded."""
 
     def __init__(self, path):
@@ -308,8 +397,7 @@ LEGACY = {
     "airflow.datasets.Dataset": "airflow.sdk.Asset",
     "airflow.datasets.DatasetAlias": "airflow.sdk.AssetAlias",
     "airflow.sensors.sql.SqlSensor": SQL + ".sensors.sql.SqlSensor",
-    "airflow.sensors.external_task_sensor.ExternalTaskSensor":
-        STANDARD + ".sensors.external_task.ExternalTaskSensor",
+    "airflow.sensors.external_task_sensor.ExternalTaskSensor": STANDARD + ".sensors.external_task.ExternalTaskSensor",
     "airflow.operators.sql.SQLCheckOperator": SQL + ".operators.sql.SQLCheckOperator",
     "airflow.operators.sql.SQLValueCheckOperator": SQL + ".operators.sql.SQLValueCheckOperator",
     "airflow.operators.sql.BranchSQLOperator": SQL + ".operators.sql.BranchSQLOperator",
@@ -352,7 +440,7 @@ def days_ago(n, hour=0, minute=0, second=0, microsecond=0):
     return day.add(days=-n).replace(hour=hour, minute=minute, second=second, microsecond=microsecond)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def make_postgres_operator():
     from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 
@@ -373,8 +461,7 @@ def make_postgres_operator():
 
 class LegacyFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     modules = frozenset(
-        name.rpartition(".")[0]
-        for name in list(LEGACY) + list(POSTGRES_OPERATORS) + ["airflow.utils.dates.days_ago"]
+        name.rpartition(".")[0] for name in list(LEGACY) + list(POSTGRES_OPERATORS) + ["airflow.utils.dates.days_ago"]
     )
 
     def find_spec(self, name, path=None, target=None):
@@ -419,8 +506,12 @@ def install_legacy():
 
     @functools.wraps(original)
     def init(self, *args, **kwargs):
-        renamed = (("schedule_interval", "schedule"), ("timetable", "schedule"), ("concurrency", "max_active_tasks"),
-                   ("fail_stop", "fail_fast"))
+        renamed = (
+            ("schedule_interval", "schedule"),
+            ("timetable", "schedule"),
+            ("concurrency", "max_active_tasks"),
+            ("fail_stop", "fail_fast"),
+        )
         for old, new in renamed:
             if old in kwargs and new not in kwargs:
                 kwargs[new] = kwargs.pop(old)
@@ -445,7 +536,7 @@ def install_legacy():
 # What a file reads while it is parsed: the clock, Variables, Connections, the environment
 
 
-class Clock(object):
+class Clock:
     """The frozen clock. `reads` are the user's lines that looked at it."""
 
     instant = None
@@ -554,7 +645,7 @@ def freeze_clock(instant):
         dates.days_ago = days_ago
 
 
-class Reads(object):
+class Reads:
     """Names read at parse time by the user's own code, with the first line that did."""
 
     variables = {}
@@ -569,7 +660,7 @@ def note_read(table, name):
         table[name] = list(user_site())
 
 
-class Sources(object):
+class Sources:
     """Where Variables and Connections come from in this pass."""
 
     variables = {}
@@ -642,8 +733,12 @@ def connection_get(conn_id):
         from airflow.models import Connection
     extra = fields.get("extra")
     return Connection(
-        conn_id=conn_id, conn_type=fields.get("conn_type") or "generic", host=fields.get("host"),
-        login=fields.get("login"), password=fields.get("password"), schema=fields.get("schema"),
+        conn_id=conn_id,
+        conn_type=fields.get("conn_type") or "generic",
+        host=fields.get("host"),
+        login=fields.get("login"),
+        password=fields.get("password"),
+        schema=fields.get("schema"),
         port=int(fields["port"]) if fields.get("port") else None,
         extra=json.dumps(extra) if isinstance(extra, (dict, list)) else extra,
     )
@@ -697,8 +792,8 @@ class SpyingEnviron(type(os.environ)):
         if site[0]:
             note_read(Reads.environment, key)
             if Sources.changed and key in Sources.environment:
-                return changed_text(super(SpyingEnviron, self).__getitem__(key))
-        return super(SpyingEnviron, self).__getitem__(key)
+                return changed_text(super().__getitem__(key))
+        return super().__getitem__(key)
 
 
 def default_environment(request):
@@ -724,8 +819,12 @@ def user_site(skip_self=None, only_near=False):
         if is_user_file(path):
             if skip_self is None or frame.f_locals.get("self") is not skip_self:
                 return (path, frame.f_lineno)
-        elif only_near and path != __file__ and not path.endswith((os.sep + "os.py", "_collections_abc.py")) \
-                and not path.startswith("<frozen"):
+        elif (
+            only_near
+            and path != __file__
+            and not path.endswith((os.sep + "os.py", "_collections_abc.py"))
+            and not path.startswith("<frozen")
+        ):
             return (None, None)
         frame = frame.f_back
     return (None, None)
@@ -758,6 +857,7 @@ def install_recorders():
 
     mapped.__attrs_post_init__ = post_init
     for dag_class in dag_classes():
+
         def wrap(original_init):
             @functools.wraps(original_init)
             def dag_init(self, *args, **kwargs):
@@ -844,8 +944,12 @@ def encode(value, depth=0):
     if kind == "MappedArgument":
         return {"$": "mapped", "key": getattr(value, "_key", None)}
     if kind == "Param":
-        return {"$": "param", "schema": encode(dict(value.schema), depth + 1),
-                "value": encode(getattr(value, "value", None), depth + 1), "description": value.description}
+        return {
+            "$": "param",
+            "schema": encode(dict(value.schema), depth + 1),
+            "value": encode(getattr(value, "value", None), depth + 1),
+            "description": value.description,
+        }
     if kind == "ParamsDict":
         return {"$": "dict", "items": [[key, encode(value.get_param(key), depth + 1)] for key in value]}
     if kind == "ArgNotSet" or repr(value) in ("NOTSET", "<ArgNotSet>"):
@@ -855,8 +959,10 @@ def encode(value, depth=0):
     if isinstance(value, dict):
         if len(value) > MAX_ITEMS:
             return {"$": "toolong", "length": len(value)}
-        return {"$": "dict", "items": [[encode(key, depth + 1), encode(inner, depth + 1)]
-                                       for key, inner in value.items()]}
+        return {
+            "$": "dict",
+            "items": [[encode(key, depth + 1), encode(inner, depth + 1)] for key, inner in value.items()],
+        }
     if isinstance(value, (list, tuple)) and not hasattr(value, "_pgd_path"):
         if len(value) > MAX_ITEMS:
             return {"$": "toolong", "length": len(value)}
@@ -868,10 +974,15 @@ def encode(value, depth=0):
     if isinstance(value, bytes):
         return {"$": "bytes", "base64": base64.b64encode(value).decode()}
     if isinstance(value, functools.partial):
-        return {"$": "partial", "callable": callable_facts(value.func), "args": encode(list(value.args), depth + 1),
-                "kwargs": encode(dict(value.keywords), depth + 1)}
+        return {
+            "$": "partial",
+            "callable": callable_facts(value.func),
+            "args": encode(list(value.args), depth + 1),
+            "kwargs": encode(dict(value.keywords), depth + 1),
+        }
     if isinstance(value, (types.FunctionType, types.BuiltinFunctionType, types.MethodType)) or (
-            callable(value) and hasattr(value, "__wrapped__")):
+        callable(value) and hasattr(value, "__wrapped__")
+    ):
         return {"$": "callable", "callable": callable_facts(value)}
     if inspect.isclass(value):
         return {"$": "class", "name": "%s.%s" % (value.__module__, value.__qualname__)}
@@ -881,8 +992,11 @@ def encode(value, depth=0):
         return {"$": "decimal", "text": str(value)}
     if kind == "LiteralValue":
         return {"$": "literal", "value": encode(value.value, depth + 1)}
-    return {"$": "object", "class": "%s.%s" % (type(value).__module__, type(value).__qualname__),
-            "text": scrub(repr_safely(value))}
+    return {
+        "$": "object",
+        "class": "%s.%s" % (type(value).__module__, type(value).__qualname__),
+        "text": scrub(repr_safely(value)),
+    }
 
 
 def repr_safely(value):
@@ -901,8 +1015,11 @@ def encode_xcom(value, depth):
     if kind == "PlainXComArg":
         return {"$": "xcom", "task": value.operator.task_id, "key": value.key}
     if kind == "MapXComArg":
-        return {"$": "xcommap", "arg": encode(value.arg, depth + 1),
-                "callables": [callable_facts(inner) if callable(inner) else None for inner in value.callables]}
+        return {
+            "$": "xcommap",
+            "arg": encode(value.arg, depth + 1),
+            "callables": [callable_facts(inner) if callable(inner) else None for inner in value.callables],
+        }
     references = sorted(set((operator.task_id, key) for operator, key in value.iter_references()))
     return {"$": "xcomother", "kind": kind, "references": [list(pair) for pair in references]}
 
@@ -934,8 +1051,11 @@ def callable_facts(function):
     facts["reachable"] = reachable(function)
     facts["column"] = None
     if hasattr(code, "co_positions") and facts["name"] == "<lambda>":
-        columns = [position[2] for position in code.co_positions()
-                   if position[2] is not None and position[0] == code.co_firstlineno and position[3] != position[2]]
+        columns = [
+            position[2]
+            for position in code.co_positions()
+            if position[2] is not None and position[0] == code.co_firstlineno and position[3] != position[2]
+        ]
         facts["column"] = min(columns) if columns else None
     facts["is_generator"] = inspect.isgeneratorfunction(function)
     facts["is_async"] = inspect.iscoroutinefunction(function)
@@ -946,8 +1066,14 @@ def callable_facts(function):
     params = []
     for parameter in inspect.signature(function).parameters.values():
         has_default = parameter.default is not inspect.Parameter.empty
-        params.append({"name": parameter.name, "kind": parameter.kind.name, "has_default": has_default,
-                       "default": encode(parameter.default, MAX_DEPTH - 3) if has_default else None})
+        params.append(
+            {
+                "name": parameter.name,
+                "kind": parameter.kind.name,
+                "has_default": has_default,
+                "default": encode(parameter.default, MAX_DEPTH - 3) if has_default else None,
+            }
+        )
     facts["params"] = params
     facts["nonlocals"] = []
     for name, cell in zip(code.co_freevars, function.__closure__ or ()):
@@ -1012,11 +1138,24 @@ def uses_of(function, seen=None, depth=0):
             if is_user_file(path):
                 uses.extend(uses_of(target, seen, depth + 1))
         elif inspect.isclass(target):
-            uses.append({"name": name, "kind": "class", "module": target.__module__,
-                         "file": module_file(sys.modules.get(target.__module__))})
+            uses.append(
+                {
+                    "name": name,
+                    "kind": "class",
+                    "module": target.__module__,
+                    "file": module_file(sys.modules.get(target.__module__)),
+                }
+            )
         else:
-            uses.append({"name": name, "kind": "value", "module": type(target).__module__,
-                         "class": type(target).__name__, "file": None})
+            uses.append(
+                {
+                    "name": name,
+                    "kind": "value",
+                    "module": type(target).__module__,
+                    "class": type(target).__name__,
+                    "file": None,
+                }
+            )
     path = code.co_filename
     for name, line in inner_imports(function):
         uses.append({"name": name, "kind": "import", "module": name, "file": sibling_file(name, ROOTS), "line": line})
@@ -1047,9 +1186,34 @@ def module_file(module):
 # A branch that looks at nothing but params: run it for every value they can take
 
 PURE_NODES = (
-    ast.Return, ast.If, ast.IfExp, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.And, ast.Or, ast.Not, ast.Eq, ast.NotEq,
-    ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn, ast.Is, ast.IsNot, ast.Constant, ast.Subscript, ast.Name,
-    ast.Load, ast.List, ast.Tuple, ast.Set, ast.Expr, ast.Index if hasattr(ast, "Index") else ast.Load,
+    ast.Return,
+    ast.If,
+    ast.IfExp,
+    ast.Compare,
+    ast.BoolOp,
+    ast.UnaryOp,
+    ast.And,
+    ast.Or,
+    ast.Not,
+    ast.Eq,
+    ast.NotEq,
+    ast.Lt,
+    ast.LtE,
+    ast.Gt,
+    ast.GtE,
+    ast.In,
+    ast.NotIn,
+    ast.Is,
+    ast.IsNot,
+    ast.Constant,
+    ast.Subscript,
+    ast.Name,
+    ast.Load,
+    ast.List,
+    ast.Tuple,
+    ast.Set,
+    ast.Expr,
+    ast.Index if hasattr(ast, "Index") else ast.Load,
 )
 
 
@@ -1138,8 +1302,9 @@ def dag_facts(dag, request):
         "params": encode(dag.params),
         "tags": sorted(str(tag) for tag in (dag.tags or [])),
         "searchpath": [os.fspath(dag.folder)] + [os.fspath(path) for path in listed(dag.template_searchpath)],
-        "callbacks": dict((name, callbacks(getattr(dag, "on_%s_callback" % name, None)))
-                          for name in ("failure", "success")),
+        "callbacks": dict(
+            (name, callbacks(getattr(dag, "on_%s_callback" % name, None))) for name in ("failure", "success")
+        ),
         "macros": sorted((dag.user_defined_macros or {}).keys()),
         "filters": sorted((dag.user_defined_filters or {}).keys()),
         "groups": groups_of(dag.task_group),
@@ -1162,11 +1327,17 @@ def in_order(dag):
 
 
 def timetable_facts(timetable):
-    facts = {"class": type(timetable).__name__, "module": type(timetable).__module__,
-             "text": scrub(repr_safely(timetable))}
+    facts = {
+        "class": type(timetable).__name__,
+        "module": type(timetable).__module__,
+        "text": scrub(repr_safely(timetable)),
+    }
     for target, names in (
-        ("cron", ("_expression", "expression")), ("zone", ("_timezone", "timezone")), ("delta", ("_delta", "delta")),
-        ("interval", ("_interval", "interval")), ("run_immediately", ("_run_immediately", "run_immediately")),
+        ("cron", ("_expression", "expression")),
+        ("zone", ("_timezone", "timezone")),
+        ("delta", ("_delta", "delta")),
+        ("interval", ("_interval", "interval")),
+        ("run_immediately", ("_run_immediately", "run_immediately")),
     ):
         for name in names:
             value = getattr(timetable, name, None)
@@ -1211,8 +1382,13 @@ def groups_of(group):
     found = []
     for child in group.children.values():
         if hasattr(child, "children"):
-            found.append({"id": child.group_id, "doc": getattr(child, "tooltip", None) or None,
-                          "mapped": type(child).__name__ == "MappedTaskGroup"})
+            found.append(
+                {
+                    "id": child.group_id,
+                    "doc": getattr(child, "tooltip", None) or None,
+                    "mapped": type(child).__name__ == "MappedTaskGroup",
+                }
+            )
             found.extend(groups_of(child))
     return found
 
@@ -1228,18 +1404,33 @@ def class_facts(cls):
         if ancestor is object:
             break
         path = getattr(sys.modules.get(ancestor.__module__), "__file__", None) or ""
-        chain.append({
-            "name": "%s.%s" % (ancestor.__module__, ancestor.__qualname__),
-            "own": [name for name in EXECUTION if name in vars(ancestor)],
-            "defaults": sorted(name for name, value in vars(ancestor).items()
-                               if not name.startswith("_") and not callable(value)
-                               and not isinstance(value, (property, classmethod, staticmethod))
-                               and name not in ("ui_color", "ui_fgcolor", "custom_operator_name",
-                                                "template_fields_renderers", "operator_extra_links")),
-            "methods": sorted(name for name, value in vars(ancestor).items()
-                              if inspect.isfunction(value) and not name.startswith("__")),
-            "mine": is_user_file(path),
-        })
+        chain.append(
+            {
+                "name": "%s.%s" % (ancestor.__module__, ancestor.__qualname__),
+                "own": [name for name in EXECUTION if name in vars(ancestor)],
+                "defaults": sorted(
+                    name
+                    for name, value in vars(ancestor).items()
+                    if not name.startswith("_")
+                    and not callable(value)
+                    and not isinstance(value, (property, classmethod, staticmethod))
+                    and name
+                    not in (
+                        "ui_color",
+                        "ui_fgcolor",
+                        "custom_operator_name",
+                        "template_fields_renderers",
+                        "operator_extra_links",
+                    )
+                ),
+                "methods": sorted(
+                    name
+                    for name, value in vars(ancestor).items()
+                    if inspect.isfunction(value) and not name.startswith("__")
+                ),
+                "mine": is_user_file(path),
+            }
+        )
     return chain
 
 
@@ -1259,7 +1450,8 @@ def task_facts(dag, task, request):
         "template_fields": list(getattr(task, "template_fields", ()) or ()),
         "template_ext": list(getattr(task, "template_ext", ()) or ()),
         "mapped_group": task.get_closest_mapped_task_group() is not None
-        if hasattr(task, "get_closest_mapped_task_group") else False,
+        if hasattr(task, "get_closest_mapped_task_group")
+        else False,
         "fields": {},
         "hooks": {},
         "files": {},
@@ -1284,12 +1476,13 @@ def task_facts(dag, task, request):
         source = task.op_kwargs_expand_input if hasattr(task, "op_kwargs_expand_input") else task.expand_input
         facts["expand"] = {"kind": type(source).__name__, "value": encode(source.value)}
         facts["attributes"] = {}
-        function = given.get("python_callable")
+        function = given.get("python_callable") or getattr(task, "python_callable", None)
     else:
         given = dict(getattr(task, "_BaseOperator__init_kwargs", {}))
         facts["attributes"] = dict(
-            (name, encode(getattr(task, name))) for name in OPERATOR_ATTRIBUTES
-            if name in vars(task) or hasattr(cls, name) and not callable(getattr(cls, name))
+            (name, encode(getattr(task, name)))
+            for name in OPERATOR_ATTRIBUTES
+            if name in vars(task) or (hasattr(cls, name) and not callable(getattr(cls, name)))
         )
         for name in facts["template_fields"]:
             if name not in facts["attributes"] and hasattr(task, name):
@@ -1347,8 +1540,15 @@ def render(dag, task, instant):
     ds = date.strftime("%Y-%m-%d")
     ts = date.isoformat()
     context = {
-        "dag": dag, "task": task, "logical_date": date, "data_interval_start": date, "data_interval_end": date,
-        "ds": ds, "ds_nodash": ds.replace("-", ""), "ts": ts, "ts_nodash": date.strftime("%Y%m%dT%H%M%S"),
+        "dag": dag,
+        "task": task,
+        "logical_date": date,
+        "data_interval_start": date,
+        "data_interval_end": date,
+        "ds": ds,
+        "ds_nodash": ds.replace("-", ""),
+        "ts": ts,
+        "ts_nodash": date.strftime("%Y%m%dT%H%M%S"),
         "ts_nodash_with_tz": ts.replace("-", "").replace(":", ""),
         "run_id": "scheduled__" + ts,
         "params": dict((key, task.params[key] if key in task.params else dag.params[key]) for key in dag.params),
@@ -1465,6 +1665,15 @@ def error_facts(where, text, path):
     return {"file": file, "line": number, "message": message[:2000]}
 
 
+def memory(pid, field):
+    """Say how many bytes a process has: 0 its address space, 1 what is resident; 0 where the system does not tell."""
+    try:
+        with open("/proc/%d/statm" % pid, "rb") as stream:
+            return int(stream.read().split()[field]) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
 def in_fork(job, request):
     """Run `read_file` in a fork with its own process group and limits; always answers."""
     read_end, write_end = os.pipe()
@@ -1474,7 +1683,10 @@ def in_fork(job, request):
         try:
             os.close(read_end)
             os.setsid()
-            limit = request["memory_limit"] * 1024 * 1024
+            # Address space beyond what Airflow has taken already; the parent watches what is really used.
+            limit = memory(os.getpid(), 0) + request["memory_limit"] * 1024 * 1024
+            # A log record of a failed import may print the file's locals, which can be anything.
+            logging.disable(logging.CRITICAL)
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
             seconds = int(request["time_limit"]) + 2
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
@@ -1490,7 +1702,7 @@ def in_fork(job, request):
             data = json.dumps(answer).encode()
             view = memoryview(data)
             while view:
-                view = view[os.write(write_end, view):]
+                view = view[os.write(write_end, view) :]
         except BaseException:
             code = 70
         finally:
@@ -1504,6 +1716,9 @@ def in_fork(job, request):
         left = deadline - time.monotonic()
         if left <= 0:
             died = "time"
+            break
+        if memory(pid, 1) > request["memory_limit"] * 1024 * 1024:
+            died = "memory"
             break
         ready, _, _ = select.select([read_end], [], [], min(left, 0.05))
         if ready:
@@ -1559,8 +1774,13 @@ def main():
         import airflow
         from airflow.configuration import conf
     except BaseException as error:
-        answer({"kind": "no_airflow", "message": "%s: %s" % (type(error).__name__, error),
-                "python": sys.version.split()[0]})
+        answer(
+            {
+                "kind": "no_airflow",
+                "message": "%s: %s" % (type(error).__name__, error),
+                "python": sys.version.split()[0],
+            }
+        )
         return
     major = int(airflow.__version__.split(".")[0])
     request["airflow_major"] = major
@@ -1576,19 +1796,21 @@ def main():
         except Exception:
             return default
 
-    answer({
-        "kind": "ready",
-        "airflow": airflow.__version__,
-        "python": sys.version.split()[0],
-        "base_parameters": base_parameters(),
-        "config": {
-            "create_cron_data_intervals": option("scheduler", "create_cron_data_intervals", major < 3),
-            "catchup_by_default": option("scheduler", "catchup_by_default", major < 3),
-            "default_timezone": option("core", "default_timezone", "utc"),
-            "max_active_tasks_per_dag": option("core", "max_active_tasks_per_dag", "16"),
-            "max_active_runs_per_dag": option("core", "max_active_runs_per_dag", "16"),
-        },
-    })
+    answer(
+        {
+            "kind": "ready",
+            "airflow": airflow.__version__,
+            "python": sys.version.split()[0],
+            "base_parameters": base_parameters(),
+            "config": {
+                "create_cron_data_intervals": option("scheduler", "create_cron_data_intervals", major < 3),
+                "catchup_by_default": option("scheduler", "catchup_by_default", major < 3),
+                "default_timezone": option("core", "default_timezone", "utc"),
+                "max_active_tasks_per_dag": option("core", "max_active_tasks_per_dag", "16"),
+                "max_active_runs_per_dag": option("core", "max_active_runs_per_dag", "16"),
+            },
+        }
+    )
     for job in request["jobs"]:
         for number in (0, 1) if request.get("twice", True) else (0,):
             run = dict(job)
@@ -1606,15 +1828,19 @@ def main():
 def open_modules(major):
     """Import once what every file needs, so that each fork starts with it."""
     if major >= 3:
-        import airflow.dag_processing.dagbag
-        import airflow.sdk
-
         install_legacy()
     else:
-        import airflow.models.dagbag
-    for name in ("airflow.providers.common.sql.operators.sql", "airflow.providers.standard.operators.python",
-                 "airflow.providers.standard.operators.bash", "airflow.decorators", "airflow.operators.python",
-                 "airflow.utils.dates", "airflow.models.variable", "airflow.models.connection"):
+        pass
+    for name in (
+        "airflow.providers.common.sql.operators.sql",
+        "airflow.providers.standard.operators.python",
+        "airflow.providers.standard.operators.bash",
+        "airflow.decorators",
+        "airflow.operators.python",
+        "airflow.utils.dates",
+        "airflow.models.variable",
+        "airflow.models.connection",
+    ):
         if major >= 3 and name in ("airflow.operators.python", "airflow.utils.dates", "airflow.decorators"):
             continue
         try:

@@ -117,7 +117,8 @@ def find_config(options: ReadOptions) -> Path | None:
 
 def _mapping(path: Path) -> JsonObject:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        value = _yaml(path, text) if path.suffix in (".yaml", ".yml") else json.loads(text)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
@@ -125,6 +126,18 @@ def _mapping(path: Path) -> JsonObject:
     if not isinstance(value, dict):
         raise UsageError(f"{path} must hold a JSON object, one entry per name")
     return value
+
+
+def _yaml(path: Path, text: str) -> object:
+    try:
+        import yaml  # type: ignore[import-untyped, unused-ignore]
+    except ImportError as error:
+        raise MissingDependencyError(f"{path} is YAML", hint="pip install pyyaml, or give JSON.") from error
+    try:
+        found: object = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    return found
 
 
 def _connection(name: str, value: object) -> JsonObject:

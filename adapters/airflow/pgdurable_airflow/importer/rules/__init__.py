@@ -26,21 +26,44 @@ _STANDARD = "airflow.providers.standard"
 _COMMON_SQL = "airflow.providers.common.sql.operators.sql"
 
 RULES: Final = (
-    Rule(("airflow.providers.postgres.operators.postgres.PostgresOperator",
-          f"{_COMMON_SQL}.SQLExecuteQueryOperator"), sql.execute_query),
+    Rule(
+        ("airflow.providers.postgres.operators.postgres.PostgresOperator", f"{_COMMON_SQL}.SQLExecuteQueryOperator"),
+        sql.execute_query,
+    ),
     Rule((f"{_COMMON_SQL}.SQLCheckOperator",), sql.check),
-    Rule((f"{_STANDARD}.operators.empty.EmptyOperator", "airflow.operators.empty.EmptyOperator",
-          "airflow.operators.dummy.DummyOperator", "airflow.operators.dummy_operator.DummyOperator"), control.empty),
-    Rule((f"{_STANDARD}.operators.python.BranchPythonOperator", "airflow.operators.python.BranchPythonOperator",
-          f"{_STANDARD}.decorators.branch_python._BranchPythonDecoratedOperator",
-          "airflow.decorators.branch_python._BranchPythonDecoratedOperator"), control.branch),
-    Rule((f"{_STANDARD}.operators.python.PythonOperator", "airflow.operators.python.PythonOperator",
-          f"{_STANDARD}.decorators.python._PythonDecoratedOperator",
-          "airflow.decorators.python._PythonDecoratedOperator"), python.call),
-    Rule((f"{_STANDARD}.decorators.bash._BashDecoratedOperator", "airflow.decorators.bash._BashDecoratedOperator"),
-         bash.decorated),
+    Rule(
+        (
+            f"{_STANDARD}.operators.empty.EmptyOperator",
+            "airflow.operators.empty.EmptyOperator",
+            "airflow.operators.dummy.DummyOperator",
+            "airflow.operators.dummy_operator.DummyOperator",
+        ),
+        control.empty,
+    ),
+    Rule(
+        (
+            f"{_STANDARD}.operators.python.BranchPythonOperator",
+            "airflow.operators.python.BranchPythonOperator",
+            f"{_STANDARD}.decorators.branch_python._BranchPythonDecoratedOperator",
+            "airflow.decorators.branch_python._BranchPythonDecoratedOperator",
+        ),
+        control.branch,
+    ),
+    Rule(
+        (
+            f"{_STANDARD}.operators.python.PythonOperator",
+            "airflow.operators.python.PythonOperator",
+            f"{_STANDARD}.decorators.python._PythonDecoratedOperator",
+            "airflow.decorators.python._PythonDecoratedOperator",
+        ),
+        python.call,
+    ),
+    Rule(
+        (f"{_STANDARD}.decorators.bash._BashDecoratedOperator", "airflow.decorators.bash._BashDecoratedOperator"),
+        bash.decorated,
+    ),
     Rule((f"{_STANDARD}.operators.bash.BashOperator", "airflow.operators.bash.BashOperator"), bash.command),
-)  # fmt: skip
+)
 
 
 def convert(task: Task) -> Draft | None:
@@ -57,12 +80,20 @@ def convert(task: Task) -> Draft | None:
 def _converted(task: Task) -> Draft:
     facts = task.facts
     if facts.is_stub:
-        raise task.refuse("AF303", f"{facts.operator} is not installed", f"`{facts.classes[0].name}` comes from a module "
-                          "that is not installed.", "Install it, or use --airflow-python.")  # fmt: skip
+        raise task.refuse(
+            "AF303",
+            f"{facts.operator} is not installed",
+            f"`{facts.classes[0].name}` comes from a module that is not installed.",
+            "Install it, or use --airflow-python.",
+        )
     rule, position = _match(facts)
     if rule is None:
-        raise task.refuse("AF301", f"no rule for {facts.operator}", f"`{facts.classes[0].name}` has no rule.",
-                          "Replace it with SQL, Python or Bash, or keep this DAG in Airflow.")  # fmt: skip
+        raise task.refuse(
+            "AF301",
+            f"no rule for {facts.operator}",
+            f"`{facts.classes[0].name}` has no rule.",
+            "Replace it with SQL, Python or Bash, or keep this DAG in Airflow.",
+        )
     changed = _overridden(facts, position)
     if changed:
         is_own = not facts.classes[0].name.startswith("airflow.")
@@ -74,12 +105,20 @@ def _converted(task: Task) -> Draft:
             "Replace it with SQL, Python or Bash, or keep this DAG in Airflow.",
         )
     if facts.in_mapped_group:
-        raise task.refuse("AF162", "in a mapped task group", "The task belongs to a task group that is expanded.",
-                          "Map the tasks one by one.")  # fmt: skip
+        raise task.refuse(
+            "AF162",
+            "in a mapped task group",
+            "The task belongs to a task group that is expanded.",
+            "Map the tasks one by one.",
+        )
     draft = rule.convert(task)
     if any("__init__" in each.own for each in facts.classes[:position]):
-        task.find("AF304", f"{facts.operator}: read through its constructor", f"`{facts.classes[0].name}` adds a "
-                  "constructor to its parent and nothing else.", "What it set on the parent is what was imported.")  # fmt: skip
+        task.find(
+            "AF304",
+            f"{facts.operator}: read through its constructor",
+            f"`{facts.classes[0].name}` adds a constructor to its parent and nothing else.",
+            "What it set on the parent is what was imported.",
+        )
         task.ignore(*facts.given)
     return draft
 
@@ -107,5 +146,10 @@ def _leftovers(task: Task) -> None:
     """Say which arguments nobody took."""
     for name in task.facts.given:
         if name not in task.taken:
-            task.find("AF020", f"argument {name}", f"No rule took the argument `{name}`.", "It is not carried over.",
-                      "Say it in the SQL file by hand if it matters.")  # fmt: skip
+            task.find(
+                "AF020",
+                f"argument {name}",
+                f"No rule took the argument `{name}`.",
+                "It is not carried over.",
+                "Say it in the SQL file by hand if it matters.",
+            )

@@ -7,16 +7,44 @@ from pgdurable_airflow.importer.task import Task
 
 # No effect on a run of ours: identity, documentation, wiring that is read elsewhere, and Airflow's own display.
 _WITHOUT_EFFECT: Final = (
-    "task_id", "owner", "params", "doc", "doc_md", "doc_json", "doc_yaml", "doc_rst", "trigger_rule", "retries",
-    "retry_delay", "execution_timeout", "pool", "on_failure_fail_dagrun", "task_display_name", "logger_name",
-    "ignore_first_depends_on_past", "ui_color", "ui_fgcolor", "show_return_value_in_logs", "allow_nested_operators",
-    "task_group", "dag", "default_args", "start_from_trigger", "start_trigger_args", "render_template_as_native_obj",
-    "multiple_outputs", "do_xcom_push",
-)  # fmt: skip
+    "task_id",
+    "owner",
+    "params",
+    "doc",
+    "doc_md",
+    "doc_json",
+    "doc_yaml",
+    "doc_rst",
+    "trigger_rule",
+    "retries",
+    "retry_delay",
+    "execution_timeout",
+    "pool",
+    "on_failure_fail_dagrun",
+    "task_display_name",
+    "logger_name",
+    "ignore_first_depends_on_past",
+    "ui_color",
+    "ui_fgcolor",
+    "show_return_value_in_logs",
+    "allow_nested_operators",
+    "task_group",
+    "dag",
+    "default_args",
+    "start_from_trigger",
+    "start_trigger_args",
+    "render_template_as_native_obj",
+    "multiple_outputs",
+    "do_xcom_push",
+)
 
 _CALLBACKS: Final = (
-    "on_failure_callback", "on_success_callback", "on_retry_callback", "on_execute_callback", "on_skipped_callback",
-)  # fmt: skip
+    "on_failure_callback",
+    "on_success_callback",
+    "on_retry_callback",
+    "on_execute_callback",
+    "on_skipped_callback",
+)
 
 
 def take_base_arguments(task: Task) -> None:
@@ -50,40 +78,78 @@ def _retries(task: Task) -> None:
             "Choose a retry_delay that fits the whole series.",
         )
     if task.take_given("retry_policy") is not None:
-        task.find("AF022", "retry_policy", "A retry policy decides by the exception whether the task tries again.",
-                  "It is not carried over.", "Decide inside the callable.")  # fmt: skip
+        task.find(
+            "AF022",
+            "retry_policy",
+            "A retry policy decides by the exception whether the task tries again.",
+            "It is not carried over.",
+            "Decide inside the callable.",
+        )
 
 
 def _dependencies(task: Task) -> None:
     if _value(task, "depends_on_past"):
-        task.find("AF022", "depends_on_past", "The task waits for itself in the previous run (depends_on_past).",
-                  "This version would run it without waiting.", "Use max_active_runs 1 if order is all you need.")  # fmt: skip
+        task.find(
+            "AF022",
+            "depends_on_past",
+            "The task waits for itself in the previous run (depends_on_past).",
+            "This version would run it without waiting.",
+            "Use max_active_runs 1 if order is all you need.",
+        )
     if _value(task, "wait_for_downstream"):
-        task.find("AF022", "wait_for_downstream", "The task waits for its followers in the previous run.",
-                  "This version would run it without waiting.", "Use max_active_runs 1 if order is all you need.")  # fmt: skip
+        task.find(
+            "AF022",
+            "wait_for_downstream",
+            "The task waits for its followers in the previous run.",
+            "This version would run it without waiting.",
+            "Use max_active_runs 1 if order is all you need.",
+        )
     if _value(task, "is_setup") or _value(task, "is_teardown"):
         kind = "setup" if task.facts.fields.get("is_setup") else "teardown"
-        task.find("AF305", f"{kind} task", f"The task is a {kind}.", "This version has no setup and teardown.",
-                  "Say with trigger rules what must happen when the tasks between fail.")  # fmt: skip
+        task.find(
+            "AF305",
+            f"{kind} task",
+            f"The task is a {kind}.",
+            "This version has no setup and teardown.",
+            "Say with trigger rules what must happen when the tasks between fail.",
+        )
     for name in ("max_active_tis_per_dag", "max_active_tis_per_dagrun"):
         if _value(task, name) is not None:
-            task.find("AF021", name, f"{name} limits how often the task runs at once.",
-                      "The limit is not carried over.", "Use a pool.")  # fmt: skip
+            task.find(
+                "AF021",
+                name,
+                f"{name} limits how often the task runs at once.",
+                "The limit is not carried over.",
+                "Use a pool.",
+            )
     if task.take_given("wait_for_past_depends_before_skipping"):
-        task.find("AF021", "wait_for_past_depends_before_skipping", "The task waits before it is skipped.",
-                  "It is skipped at once.")  # fmt: skip
+        task.find(
+            "AF021",
+            "wait_for_past_depends_before_skipping",
+            "The task waits before it is skipped.",
+            "It is skipped at once.",
+        )
 
 
 def _routing(task: Task) -> None:
     pool_slots = _value(task, "pool_slots")
     if isinstance(pool_slots, int) and pool_slots != 1:
-        task.find("AF021", f"pool_slots {pool_slots}", f"The task takes {pool_slots} slots of its pool.",
-                  "Here it takes one.", "Use a smaller pool of its own.")  # fmt: skip
+        task.find(
+            "AF021",
+            f"pool_slots {pool_slots}",
+            f"The task takes {pool_slots} slots of its pool.",
+            "Here it takes one.",
+            "Use a smaller pool of its own.",
+        )
     priority = _value(task, "priority_weight")
     weight_rule = _value(task, "weight_rule")
     if priority not in (None, 1) or (weight_rule not in (None, "downstream") and "weight_rule" in task.facts.given):
-        task.find("AF021", "priority", "The task has a priority among those waiting (priority_weight, weight_rule).",
-                  "Here the order is that in which steps became ready.")  # fmt: skip
+        task.find(
+            "AF021",
+            "priority",
+            "The task has a priority among those waiting (priority_weight, weight_rule).",
+            "Here the order is that in which steps became ready.",
+        )
     for name, quiet in (
         ("queue", ("default", None)), ("executor", (None,)), ("executor_config", (None,)), ("run_as_user", (None,)),
         ("resources", (None,)), ("map_index_template", (None,)), ("cwd_template", (None,)),
@@ -92,8 +158,13 @@ def _routing(task: Task) -> None:
         task.ignore(name)
         if is_absent(value) or value in quiet or (tag(value) == "dict" and not items(value)):
             continue
-        task.find("AF021", name, f"`{name}` says where or as whom the task runs.", "It is not carried over.",
-                  "Choose where workers run, and their user, where they are started.")  # fmt: skip
+        task.find(
+            "AF021",
+            name,
+            f"`{name}` says where or as whom the task runs.",
+            "It is not carried over.",
+            "Choose where workers run, and their user, where they are started.",
+        )
 
 
 def _mail(task: Task) -> None:
@@ -101,8 +172,13 @@ def _mail(task: Task) -> None:
     fields = task.facts.fields
     wanted = [name for name in ("email_on_failure", "email_on_retry") if fields.get(name)]
     if not is_absent(fields.get("email")) and fields.get("email") and wanted:
-        task.find("AF021", "mail on failure", "Airflow mails somebody when the task fails or is tried again.",
-                  "Nobody is mailed.", "Watch `pgdurable status`, which ends with 1 while anything is failed.")  # fmt: skip
+        task.find(
+            "AF021",
+            "mail on failure",
+            "Airflow mails somebody when the task fails or is tried again.",
+            "Nobody is mailed.",
+            "Watch `pgdurable status`, which ends with 1 while anything is failed.",
+        )
     if not is_absent(task.facts.given.get("sla")):
         task.find("AF021", "sla", "The task has an SLA.", "Nobody is told when it is missed.")
 
@@ -112,13 +188,22 @@ def _callbacks(task: Task) -> None:
     for name, found in sorted(task.facts.hooks.items()):
         if name in ("_pre_execute_hook", "_post_execute_hook"):
             task.ignore("pre_execute", "post_execute", "run_if", "skip_if")
-            task.find("AF022", name.strip("_").removesuffix("_hook"),
-                      f"A function runs around the task ({name.strip('_')}); it can skip or fail it.",
-                      "It would not be called.", "Call it in the task itself, or branch.")  # fmt: skip
+            task.find(
+                "AF022",
+                name.strip("_").removesuffix("_hook"),
+                f"A function runs around the task ({name.strip('_')}); it can skip or fail it.",
+                "It would not be called.",
+                "Call it in the task itself, or branch.",
+            )
             continue
         names = [facts.name for fact in elements(found) if (facts := callable_of(fact)) is not None]
-        task.find("AF023", f"{name} {', '.join(names)}".strip(), f"The task calls {', '.join(names) or 'a callback'} "
-                  f"({name}).", "It would not be called.", "Use the workflow's own on_failure.")  # fmt: skip
+        task.find(
+            "AF023",
+            f"{name} {', '.join(names)}".strip(),
+            f"The task calls {', '.join(names) or 'a callback'} ({name}).",
+            "It would not be called.",
+            "Use the workflow's own on_failure.",
+        )
 
 
 def _assets(task: Task) -> None:
@@ -126,8 +211,13 @@ def _assets(task: Task) -> None:
     outlets = elements(task.facts.fields.get("outlets"))
     if outlets:
         names = [str(outlet.get("name") or outlet.get("uri")) for outlet in outlets if is_row(outlet)]
-        task.find("AF021", "outlets", f"The task tells Airflow that {', '.join(names)} changed; DAGs may wait for that.",
-                  "No event is sent.", "Start the consumers another way, or keep them on a schedule.")  # fmt: skip
+        task.find(
+            "AF021",
+            "outlets",
+            f"The task tells Airflow that {', '.join(names)} changed; DAGs may wait for that.",
+            "No event is sent.",
+            "Start the consumers another way, or keep them on a schedule.",
+        )
 
 
 def _dates(task: Task) -> None:
@@ -139,8 +229,12 @@ def _dates(task: Task) -> None:
             continue
         if is_row(of_dag) and own.get("iso") == of_dag.get("iso"):
             continue
-        task.find("AF021", f"{name} of the task", f"The task has a {name} of its own.",
-                  "It runs in every run of the workflow.")  # fmt: skip
+        task.find(
+            "AF021",
+            f"{name} of the task",
+            f"The task has a {name} of its own.",
+            "It runs in every run of the workflow.",
+        )
 
 
 def timeout_seconds(task: Task) -> float | None:

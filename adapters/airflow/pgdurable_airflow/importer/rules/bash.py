@@ -17,12 +17,20 @@ def command(task: Task) -> Draft:
         raise refuse_mapping(task, "commands")
     value = task.take("bash_command")
     if not isinstance(value, str):
-        raise task.refuse("AF166", "command known only at run time", "`bash_command` is the result of another task, or "
-                          "no text.", "Write the command as text, with templates.")  # fmt: skip
+        raise task.refuse(
+            "AF166",
+            "command known only at run time",
+            "`bash_command` is the result of another task, or no text.",
+            "Write the command as text, with templates.",
+        )
     file = task.facts.files.get(value)
     if file is not None and file.text is None:
-        raise task.refuse("AF119", f"{value} is not on the search path", f"`{value}` cannot be read: {file.error}.",
-                          "End the command with a space if it is no template file.")  # fmt: skip
+        raise task.refuse(
+            "AF119",
+            f"{value} is not on the search path",
+            f"`{value}` cannot be read: {file.error}.",
+            "End the command with a space if it is no template file.",
+        )
     text = value if file is None or file.text is None else file.text
     files = (file.path,) if file is not None and file.path is not None else ()
     return _shell(task, text, files)
@@ -38,11 +46,21 @@ def decorated(task: Task) -> Draft:
     body = [statement for statement in node.body if not _is_docstring(statement)]
     match body:
         case [ast.Return(value=ast.Constant(value=str(text)))] if not elements(task.facts.given.get("op_args")):
-            task.find("AF163", "constant command read", f"`{facts.name}` only returns a constant.",
-                      "It is the command.", line=facts.def_line)  # fmt: skip
+            task.find(
+                "AF163",
+                "constant command read",
+                f"`{facts.name}` only returns a constant.",
+                "It is the command.",
+                line=facts.def_line,
+            )
             return _shell(task, text, ())
-    raise task.refuse("AF166", "command made by Python at run time", f"`{facts.name}` computes its command.",
-                      "Return a constant with templates in it, or use BashOperator.", line=facts.def_line)  # fmt: skip
+    raise task.refuse(
+        "AF166",
+        "command made by Python at run time",
+        f"`{facts.name}` computes its command.",
+        "Return a constant with templates in it, or use BashOperator.",
+        line=facts.def_line,
+    )
 
 
 def _is_docstring(node: ast.stmt) -> bool:
@@ -70,10 +88,18 @@ def _shell(task: Task, text: str, files: "tuple[object, ...]") -> Draft:
     _exit_codes(task)
     task.ignore("env", "append_env", "cwd", "output_encoding", "output_processor")
     if not is_absent(task.facts.given.get("output_processor")):
-        task.find("AF118", "output_processor", "A function makes another result of the output.",
-                  "The result is the last line.")  # fmt: skip
-    task.find("AF165", "runs in the worker's shell", "The command runs on the worker's machine.",
-              "Fresh folder, the worker's environment; AIRFLOW_CTX_* variables are not set.")  # fmt: skip
+        task.find(
+            "AF118",
+            "output_processor",
+            "A function makes another result of the output.",
+            "The result is the last line.",
+        )
+    task.find(
+        "AF165",
+        "runs in the worker's shell",
+        "The command runs on the worker's machine.",
+        "Fresh folder, the worker's environment; AIRFLOW_CTX_* variables are not set.",
+    )
     binary = _binary(rendered.texts[0])
     return Draft(
         run=Shell(
@@ -107,8 +133,13 @@ def _exit_codes(task: Task) -> None:
     given = task.take_given("skip_on_exit_code")
     task.ignore("skip_on_exit_code")
     if "skip_on_exit_code" in task.facts.given and given not in (99, [99]):
-        task.find("AF022", "skip_on_exit_code", f"The task is skipped on exit code {given}, not on 99.",
-                  "Here 99 skips, and only 99.", "Map the code in the command: `… || exit 99`.")  # fmt: skip
+        task.find(
+            "AF022",
+            "skip_on_exit_code",
+            f"The task is skipped on exit code {given}, not on 99.",
+            "Here 99 skips, and only 99.",
+            "Map the code in the command: `… || exit 99`.",
+        )
 
 
 def _binary(text: str) -> str | None:
@@ -118,5 +149,3 @@ def _binary(text: str) -> str | None:
         return None
     word = next((word for word in words if "=" not in word), "")
     return word if word and word.replace("/", "").replace("_", "").replace("-", "").replace(".", "").isalnum() else None
-
-

@@ -32,9 +32,7 @@ class Lifted:
     original: str
 
 
-def lift_branch(
-    facts: CallableFacts, rows: Sequence[tuple[object, object]], params: Mapping[str, Fact]
-) -> Lifted:
+def lift_branch(facts: CallableFacts, rows: Sequence[tuple[object, object]], params: Mapping[str, Fact]) -> Lifted:
     """Turn the function into `select case … end`, proven against `rows` (params, answer). Raises NotLiftableError."""
     node = function_node(facts)
     if not isinstance(node, ast.FunctionDef) or not rows:
@@ -99,8 +97,11 @@ class _Writer:
                 return f"{self.operand(left)} {'=' if isinstance(op, ast.Eq) else '<>'} {self.operand(right)}"
             case ast.Is() | ast.IsNot() if isinstance(right, ast.Constant) and isinstance(right.value, bool):
                 return f"{self.operand(left)} {'=' if isinstance(op, ast.Is) else '<>'} {self.operand(right)}"
-        raise NotLiftableError(f"`{ast.unparse(op)}` is not proven equal in SQL" if False else "a comparison that "
-                               "Python and SQL may order differently")  # fmt: skip
+        raise NotLiftableError(
+            f"`{ast.unparse(op)}` is not proven equal in SQL"
+            if False
+            else "a comparison that Python and SQL may order differently"
+        )
 
     def operand(self, node: ast.expr) -> str:
         match node:
@@ -154,7 +155,7 @@ def _shown(value: object) -> str:
     raise NotLiftableError(f"a param can be {value!r}")
 
 
-def _value(node: exp.Expression) -> object:
+def _value(node: "exp.Expr") -> object:
     match node:
         case exp.Paren():
             return _value(node.this)

@@ -74,8 +74,12 @@ def row_parameters(task: Task) -> tuple[str | None, RowParameters | None]:
     first = next(iter(values.values())) if isinstance(values, dict) else values[0] if values else ""
     placeholder = f"%({next(iter(values))})s" if isinstance(values, dict) and values else "%s"
     comment = f"One scope per row of {upstream_id}. {placeholder}, filled by {source}, is {first}."
-    task.find("AF161", ".map(lambda) read as a column", f"The parameters are made by `{source}`.",
-              f"The SQL of {upstream_id} names its columns, so the value is {first}.")  # fmt: skip
+    task.find(
+        "AF161",
+        ".map(lambda) read as a column",
+        f"The parameters are made by `{source}`.",
+        f"The SQL of {upstream_id} names its columns, so the value is {first}.",
+    )
     return upstream_id, RowParameters(values, comment)
 
 
@@ -90,8 +94,12 @@ def _unmapped(task: Task, value: Fact) -> tuple[dict[str, Fact], list[CallableFa
     if tag(value) != "xcom" or not is_row(value):
         raise refuse_mapping(task, "literals" if tag(value) is None or tag(value) == "tuple" else "a joined result")
     if value.get("key") != "return_value":
-        raise task.refuse("AF137", f"XCom key {value.get('key')}", "The task is expanded over another key of an XCom.",
-                          "Return the value.")  # fmt: skip
+        raise task.refuse(
+            "AF137",
+            f"XCom key {value.get('key')}",
+            "The task is expanded over another key of an XCom.",
+            "Return the value.",
+        )
     return value, functions
 
 
@@ -162,7 +170,9 @@ def function_node(facts: CallableFacts) -> ast.Lambda | ast.FunctionDef | None:
 
 def _innermost(node: ast.Lambda, others: list[ast.Lambda | ast.FunctionDef], column: int) -> bool:
     return not any(
-        other is not node and isinstance(other, ast.Lambda) and node.col_offset < other.col_offset <= column
+        other is not node
+        and isinstance(other, ast.Lambda)
+        and node.col_offset < other.col_offset <= column
         and (other.end_col_offset or 0) <= (node.end_col_offset or 0)
         for other in others
-    )  # fmt: skip
+    )

@@ -40,12 +40,17 @@ _REACHES_OUT: Final = frozenset({"requests", "httpx", "urllib", "urllib3", "aioh
 
 def call(task: Task) -> Draft:
     """Turn a Python task into a call on a worker."""
-    task.ignore("python_callable", "show_return_value_in_logs", "multiple_outputs", "templates_exts",
-                "kwargs_to_upstream")  # fmt: skip
+    task.ignore(
+        "python_callable", "show_return_value_in_logs", "multiple_outputs", "templates_exts", "kwargs_to_upstream"
+    )
     facts = task.facts.callable
     if facts is None:
-        raise task.refuse("AF133", "callable cannot be read", "The callable is an object that cannot be named.",
-                          "Use a function at the top level of a module.")  # fmt: skip
+        raise task.refuse(
+            "AF133",
+            "callable cannot be read",
+            "The callable is an object that cannot be named.",
+            "Use a function at the top level of a module.",
+        )
     _refuse_airflow(task, facts)
     name, sliced = callable_name(task, facts)
     each, arguments = _arguments(task, facts)
@@ -89,13 +94,18 @@ def callable_name(task: Task, facts: CallableFacts) -> tuple[str, CallableFacts 
         return f"{module}:{facts.qualname}", None
     if problem is None and inside:
         why = "asked for with --slice" if simple and module is not None else "no module:name leads to it"
-        task.find("AF134", "callable copied to a file of its own", f"`{facts.name}` {why}.",
-                  "It needs nothing from around it and was copied out.", line=facts.def_line)  # fmt: skip
+        task.find(
+            "AF134",
+            "callable copied to a file of its own",
+            f"`{facts.name}` {why}.",
+            "It needs nothing from around it and was copied out.",
+            line=facts.def_line,
+        )
         return f"{slice_module(around.dag.dag_id)}:{facts.name}", facts
     raise task.refuse(
         "AF133",
         f"{facts.name} cannot be named as module:name",
-        f"`{facts.qualname}` cannot be found by a worker, and cannot be copied out: {problem or 'it is not in a file'}.",
+        f"`{facts.qualname}` is found by no worker, and cannot be copied out: {problem or 'it is not in a file'}.",
         "Move the function to the top level of a module.",
         line=facts.def_line,
     )
@@ -144,8 +154,13 @@ def _arguments(task: Task, facts: CallableFacts) -> tuple[str | None, dict[str, 
     positional = [each for each in facts.parameters if each.kind in ("POSITIONAL_ONLY", "POSITIONAL_OR_KEYWORD")]
     values = elements(task.take("op_args"))
     if len(values) > len(positional) or any(each.kind == "POSITIONAL_ONLY" for each in positional):
-        raise task.refuse("AF135", "positional arguments without a name", f"`{facts.name}` takes arguments that have no "
-                          "name.", "Pass them by name.", line=facts.def_line)  # fmt: skip
+        raise task.refuse(
+            "AF135",
+            "positional arguments without a name",
+            f"`{facts.name}` takes arguments that have no name.",
+            "Pass them by name.",
+            line=facts.def_line,
+        )
     for parameter, value in zip(positional, values, strict=False):
         given[parameter.name] = value
     given.update(items(task.take("op_kwargs")))
@@ -155,8 +170,13 @@ def _arguments(task: Task, facts: CallableFacts) -> tuple[str | None, dict[str, 
     takes_any = any(parameter.kind == "VAR_KEYWORD" for parameter in facts.parameters)
     unknown = sorted(set(given) - names)
     if unknown and not takes_any:
-        raise task.refuse("AF135", f"no parameter {unknown[0]}", f"`{facts.name}` has no parameter {unknown[0]}.",
-                          "Mend the call.", line=facts.def_line)  # fmt: skip
+        raise task.refuse(
+            "AF135",
+            f"no parameter {unknown[0]}",
+            f"`{facts.name}` has no parameter {unknown[0]}.",
+            "Mend the call.",
+            line=facts.def_line,
+        )
     for parameter in facts.parameters:
         if parameter.kind.startswith("VAR_") or (parameter.name in given and not is_absent(given[parameter.name])):
             continue
@@ -171,8 +191,12 @@ def _from_context(task: Task, facts: CallableFacts, parameter: Parameter, templa
         return {"$": "context", "text": f"{{{name}}}"}
     if name == "params":
         if task.around.dag.params:
-            task.find("AF138", "params as they are declared", f"`{facts.name}` takes all params.",
-                      "It gets an object of the declared ones.")  # fmt: skip
+            task.find(
+                "AF138",
+                "params as they are declared",
+                f"`{facts.name}` takes all params.",
+                "It gets an object of the declared ones.",
+            )
         declared = sorted(task.around.dag.params)
         return {"$": "json", "value": {declared_name: {"param": declared_name} for declared_name in declared}}
     if name == "templates_dict":
@@ -193,9 +217,13 @@ def _mapped(task: Task, given: dict[str, Fact]) -> str | None:
     if upstream is None or upstream.is_mapped:
         raise refuse_mapping(task, "the results of a mapped task")
     if runs_sql(upstream):
-        task.find("AF139", "rows arrive as objects", f"`{name}` is a row of {upstream.task_id}.",
-                  "Airflow hands over a list of values; here it is an object of columns.",
-                  "Read columns by name in the callable.")  # fmt: skip
+        task.find(
+            "AF139",
+            "rows arrive as objects",
+            f"`{name}` is a row of {upstream.task_id}.",
+            "Airflow hands over a list of values; here it is an object of columns.",
+            "Read columns by name in the callable.",
+        )
     given[name] = {"$": "json", "value": {"item": True}}
     return upstream.task_id
 
@@ -239,7 +267,7 @@ def _put_back(value: Fact, filled: "object") -> JsonValue:
         case "context" if is_row(value):
             return str(value["text"])
         case "json" if is_row(value):
-            return value["value"]  # type: ignore[return-value]
+            return value["value"]
         case _:
             return None
 
@@ -256,23 +284,41 @@ def _check(task: Task, facts: CallableFacts, value: Fact) -> None:
     match tag(value):
         case "xcom" if is_row(value):
             if value.get("key") != "return_value":
-                raise task.refuse("AF137", f"XCom key {value.get('key')}", f"The task uses key {value.get('key')} of "
-                                  f"{value['task']}.", "Return one value, and pick from it.")  # fmt: skip
+                raise task.refuse(
+                    "AF137",
+                    f"XCom key {value.get('key')}",
+                    f"The task uses key {value.get('key')} of {value['task']}.",
+                    "Return one value, and pick from it.",
+                )
             upstream = task.around.dag.task(str(value["task"]))
             if upstream is not None and runs_sql(upstream):
-                task.find("AF131", "Airflow sends 186375.0, we send 186375.00",
-                          f"Numbers of `{upstream.task_id}` reach Python as exact decimals (`186375.00`); Airflow gives "
-                          "floats (`186375.0`).", "Arithmetic agrees; text made of them differs.",
-                          "Keep ours, or turn them into float in the callable. What leaves by HTTP leaves at least once: "
-                          "is a repeat harmless?", line=facts.def_line)  # fmt: skip
+                task.find(
+                    "AF131",
+                    "Airflow sends 186375.0, we send 186375.00",
+                    f"Numbers of `{upstream.task_id}` reach Python as exact decimals (`186375.00`); Airflow gives "
+                    "floats (`186375.0`).",
+                    "Arithmetic agrees; text made of them differs.",
+                    "Keep ours, or turn them into float in the callable. What leaves by HTTP leaves at least once: "
+                    "is a repeat harmless?",
+                    line=facts.def_line,
+                )
             else:
-                task.find("AF132", "result travels as JSON", f"The result of `{value['task']}` reaches Python as JSON.",
-                          "Tuples and sets arrive as lists, dates as text.")  # fmt: skip
+                task.find(
+                    "AF132",
+                    "result travels as JSON",
+                    f"The result of `{value['task']}` reaches Python as JSON.",
+                    "Tuples and sets arrive as lists, dates as text.",
+                )
         case "dict":
             inner = items(value)
             if len(inner) == 1 and next(iter(inner)) in ("xcom", "param", "item"):
-                raise task.refuse("AF135", "an argument looks like a reference", f"An argument is an object with the one "
-                                  f"key {next(iter(inner))!r}, which means something else in a step.", "Rename the key.")  # fmt: skip
+                raise task.refuse(
+                    "AF135",
+                    "an argument looks like a reference",
+                    f"An argument is an object with the one "
+                    f"key {next(iter(inner))!r}, which means something else in a step.",
+                    "Rename the key.",
+                )
             for each in inner.values():
                 _check(task, facts, each)
         case "tuple":
@@ -289,5 +335,9 @@ def _check(task: Task, facts: CallableFacts, value: Fact) -> None:
                 what = f"a {type(plain(value)).__name__}"
             except OpaqueError as error:
                 what = str(error)
-            raise task.refuse("AF135", f"an argument is {what}", f"An argument of `{facts.name}` is {what}.",
-                              "Pass text, numbers, lists and objects.")  # fmt: skip
+            raise task.refuse(
+                "AF135",
+                f"an argument is {what}",
+                f"An argument of `{facts.name}` is {what}.",
+                "Pass text, numbers, lists and objects.",
+            )

@@ -58,8 +58,12 @@ def execute_query(task: Task) -> Draft:
         )
     if autocommit and starts_with_call(text.sql):
         statement_class = "autonomous"
-        task.find("AF111", "CALL with autocommit: outside a transaction", "A procedure is called with autocommit, so it "
-                  "may commit inside.", "A worker calls it outside any transaction, at least once.")  # fmt: skip
+        task.find(
+            "AF111",
+            "CALL with autocommit: outside a transaction",
+            "A procedure is called with autocommit, so it may commit inside.",
+            "A worker calls it outside any transaction, at least once.",
+        )
     _result(task, is_list)
     comments = list(text.comments)
     if each is not None and mapped is not None:
@@ -86,36 +90,57 @@ def check(task: Task) -> Draft:
         raise task.refuse("AF112", "a check over a list", "SQLCheckOperator takes one text.", "Give one query.")
     text = _assembled(task, parts, None)
     if controls_transaction(text.sql):
-        raise task.refuse("AF115", "transaction control in a check", "The check begins or ends a transaction.",
-                          "Take it out.")  # fmt: skip
+        raise task.refuse(
+            "AF115", "transaction control in a check", "The check begins or ends a transaction.", "Take it out."
+        )
     if task.take("retry_on_failure") is False:
-        task.find("AF021", "retry_on_failure", "A failed check is not tried again (retry_on_failure=False).",
-                  "Here `retries` holds for it too.", "Set retries=0 on the task.")  # fmt: skip
+        task.find(
+            "AF021",
+            "retry_on_failure",
+            "A failed check is not tried again (retry_on_failure=False).",
+            "Here `retries` holds for it too.",
+            "Set retries=0 on the task.",
+        )
     return Draft(
-        run=Check(text.sql), home="native", becomes="check", bind=text.bind, connection=_connection(task),
-        comments=("Every column of the first row must be true.",), files=files, references=text.references,
-    )  # fmt: skip
+        run=Check(text.sql),
+        home="native",
+        becomes="check",
+        bind=text.bind,
+        connection=_connection(task),
+        comments=("Every column of the first row must be true.",),
+        files=files,
+        references=text.references,
+    )
 
 
 def _sources(task: Task) -> tuple[list[str], tuple[Path, ...], bool]:
     """Read `sql=`: one text or a list, template files put in where their names stand."""
     value = task.take("sql")
     if tag(value) == "literal" and isinstance(value, dict):
-        raise task.refuse("AF112", "literal() SQL", "The SQL is marked as a literal that Airflow does not render.",
-                          "Use plain text.")  # fmt: skip
+        raise task.refuse(
+            "AF112", "literal() SQL", "The SQL is marked as a literal that Airflow does not render.", "Use plain text."
+        )
     is_list = isinstance(value, list) or tag(value) == "tuple"
     parts: list[str] = []
     files: list[Path] = []
     for item in elements(value) if is_list else [value]:
         if not isinstance(item, str):
-            raise task.refuse("AF112", "SQL known only at run time", f"`sql` is {_what(item)}.",
-                              "Build the SQL in the database, or use a Python task that runs it.")  # fmt: skip
+            raise task.refuse(
+                "AF112",
+                "SQL known only at run time",
+                f"`sql` is {_what(item)}.",
+                "Build the SQL in the database, or use a Python task that runs it.",
+            )
         file = task.facts.files.get(item)
         if file is None:
             parts.append(item)
         elif file.text is None:
-            raise task.refuse("AF119", f"{item} is not on the search path", f"`{item}` cannot be read: {file.error}.",
-                              "Add its folder to template_searchpath.")  # fmt: skip
+            raise task.refuse(
+                "AF119",
+                f"{item} is not on the search path",
+                f"`{item}` cannot be read: {file.error}.",
+                "Add its folder to template_searchpath.",
+            )
         else:
             parts.append(file.text)
             if file.path is not None:
@@ -145,9 +170,13 @@ def _assembled(task: Task, parts: list[str], mapped: "object | None") -> _Text:
         raise refuse_template(task, error) from error
     note_raw_params(task, rendered.used_params)
     if rendered.pulled:
-        task.find("AF152", "xcom_pull became $step.col", "The SQL holds the result of another task.",
-                  "`$step.col` is a value quoted by its type; Airflow prints Python's text of it.",
-                  "Look at the text around it.")  # fmt: skip
+        task.find(
+            "AF152",
+            "xcom_pull became $step.col",
+            "The SQL holds the result of another task.",
+            "`$step.col` is a value quoted by its type; Airflow prints Python's text of it.",
+            "Look at the text around it.",
+        )
     bodies = list(rendered.texts[: len(parts)])
     filled = iter(rendered.texts[len(parts) :])
     sql = joined(bodies) if len(bodies) > 1 else bodies[0]
@@ -157,10 +186,16 @@ def _assembled(task: Task, parts: list[str], mapped: "object | None") -> _Text:
             text.sql = put_in(sql, mapped.values)
         elif parameters is not None and parameters:
             values = {name: _literal(value, filled) for name, value in parameters.items()}
-            shape: dict[str, str] | list[str] = values if isinstance(plain_or_none(given), dict) else list(values.values())
+            shape: dict[str, str] | list[str] = (
+                values if isinstance(plain_or_none(given), dict) else list(values.values())
+            )
             text.sql = put_in(sql, shape)
-            task.find("AF116", "parameters put in as literals", "`parameters` are values for %s or %(name)s.",
-                      "They stand in the text as SQL literals, as psycopg2 puts them in.")  # fmt: skip
+            task.find(
+                "AF116",
+                "parameters put in as literals",
+                "`parameters` are values for %s or %(name)s.",
+                "They stand in the text as SQL literals, as psycopg2 puts them in.",
+            )
     except PlaceholderError as error:
         raise task.refuse("AF117", str(error), f"{error}.", "Make placeholders and parameters fit.") from error
     return text
@@ -181,15 +216,23 @@ def _constants(task: Task, given: Fact) -> tuple[dict[str, object] | None, list[
     try:
         value = plain(given)
     except OpaqueError as error:
-        raise task.refuse("AF117", "parameters known only at run time", f"`parameters` holds {error}.",
-                          "Map over the rows with .expand, or write the condition as a join.") from error  # fmt: skip
+        raise task.refuse(
+            "AF117",
+            "parameters known only at run time",
+            f"`parameters` holds {error}.",
+            "Map over the rows with .expand, or write the condition as a join.",
+        ) from error
     if isinstance(value, dict):
         named = {str(key): inner for key, inner in value.items()}
     elif isinstance(value, list | tuple):
         named = {str(number): inner for number, inner in enumerate(value)}
     else:
-        raise task.refuse("AF117", "parameters of an unknown shape", f"`parameters` is a {type(value).__name__}.",
-                          "Give a dict or a list.")  # fmt: skip
+        raise task.refuse(
+            "AF117",
+            "parameters of an unknown shape",
+            f"`parameters` is a {type(value).__name__}.",
+            "Give a dict or a list.",
+        )
     return named, [inner for inner in named.values() if isinstance(inner, str)]
 
 
@@ -221,8 +264,13 @@ def note_raw_params(task: Task, names: frozenset[str]) -> None:
         if param_type(param) == "string" and "enum" not in schema and "const" not in schema:
             free.append(name)
     if free:
-        task.find("AF153", f"params.{free[0]} is raw text in SQL", f"{', '.join(free)} stand(s) in the SQL as raw text.",
-                  "As in Airflow: whoever starts the run writes SQL.", "Use $params.name, which quotes; or an enum.")  # fmt: skip
+        task.find(
+            "AF153",
+            f"params.{free[0]} is raw text in SQL",
+            f"{', '.join(free)} stand(s) in the SQL as raw text.",
+            "As in Airflow: whoever starts the run writes SQL.",
+            "Use $params.name, which quotes; or an enum.",
+        )
 
 
 def _reshape(task: Task, text: _Text) -> str | None:
@@ -231,11 +279,19 @@ def _reshape(task: Task, text: _Text) -> str | None:
     if bare is not None and not controls_transaction(bare):
         text.sql = bare
         text.comments.append("BEGIN and COMMIT taken out: a step is one transaction, together with its checkpoint.")
-        task.find("AF114", "BEGIN/COMMIT taken out", "The text is one transaction of its own: BEGIN, …, COMMIT.",
-                  "BEGIN and COMMIT were taken out; the step is one transaction.")  # fmt: skip
+        task.find(
+            "AF114",
+            "BEGIN/COMMIT taken out",
+            "The text is one transaction of its own: BEGIN, …, COMMIT.",
+            "BEGIN and COMMIT were taken out; the step is one transaction.",
+        )
     if controls_transaction(text.sql):
-        raise task.refuse("AF115", "BEGIN, COMMIT or ROLLBACK inside the text",
-                          "The text begins or ends transactions in the middle.", "Make several tasks of it.")  # fmt: skip
+        raise task.refuse(
+            "AF115",
+            "BEGIN, COMMIT or ROLLBACK inside the text",
+            "The text begins or ends transactions in the middle.",
+            "Make several tasks of it.",
+        )
     split = leading_role(text.sql)
     if split is None:
         return None
@@ -259,11 +315,20 @@ def _connection(task: Task) -> str | None:
         extra = task.take(option)
         if is_absent(extra) or (tag(extra) == "dict" and not items(extra)):
             continue
-        task.find("AF122", option, f"`{option}` changes how the connection is opened.", "It is not carried over.",
-                  "Say it where the connection is mapped, in pgdurable.toml.")  # fmt: skip
+        task.find(
+            "AF122",
+            option,
+            f"`{option}` changes how the connection is opened.",
+            "It is not carried over.",
+            "Say it where the connection is mapped, in pgdurable.toml.",
+        )
     if value is None or not value.strip():
-        task.find("AF121", "no connection named", "The task names no connection.",
-                  "The step runs in the workflow's own database; in Airflow the task fails.")  # fmt: skip
+        task.find(
+            "AF121",
+            "no connection named",
+            "The task names no connection.",
+            "The step runs in the workflow's own database; in Airflow the task fails.",
+        )
         return None
     if re.search(r"\{\{|\{%", value):
         raise task.refuse("AF150", "connection name is a template", f"conn_id is {value!r}.", "Name the connection.")
@@ -282,16 +347,36 @@ def _result(task: Task, is_list: bool) -> None:
     ]
     given = task.facts.given.get("handler")
     if used and (others or (not is_absent(given) and (facts is None or facts.name != _DEFAULT_HANDLER))):
-        task.find("AF118", "handler changes the result", "A handler or output_processor makes another result of the rows.",
-                  "The result is the rows.", "Do the same in SQL, or in the task that uses it.")  # fmt: skip
+        task.find(
+            "AF118",
+            "handler changes the result",
+            "A handler or output_processor makes another result of the rows.",
+            "The result is the rows.",
+            "Do the same in SQL, or in the task that uses it.",
+        )
     if is_list and used:
-        task.find("AF120", "result of a list", "Another task uses the results of all statements of the list.",
-                  "The result is the rows of the last statement.")  # fmt: skip
+        task.find(
+            "AF120",
+            "result of a list",
+            "Another task uses the results of all statements of the list.",
+            "The result is the rows of the last statement.",
+        )
     if used and task.take("return_last") is False:
-        task.find("AF120", "return_last=False", "Another task uses the results of all statements.",
-                  "The result is the rows of the last statement.")  # fmt: skip
-    task.ignore("split_statements", "return_last", "requires_result_fetch", "show_return_value_in_logs",
-                "retry_on_failure", "autocommit", "parameters")  # fmt: skip
+        task.find(
+            "AF120",
+            "return_last=False",
+            "Another task uses the results of all statements.",
+            "The result is the rows of the last statement.",
+        )
+    task.ignore(
+        "split_statements",
+        "return_last",
+        "requires_result_fetch",
+        "show_return_value_in_logs",
+        "retry_on_failure",
+        "autocommit",
+        "parameters",
+    )
 
 
 def _is_library(fact: Fact) -> bool:

@@ -148,9 +148,9 @@ def _attribute(node: nodes.Getattr | nodes.Getitem, name: object, scope: Scope) 
                 return Expression(scope.task_id, "constant")
             case "dag_run", "run_id":
                 return Expression("run_id", "text", "run_id", plain=True)
-            case ("ti" | "task_instance"), "try_number":
+            case (("ti" | "task_instance"), "try_number"):
                 return Expression("try_number", "number", "try_number", plain=True)
-            case ("ti" | "task_instance"), "map_index":
+            case (("ti" | "task_instance"), "map_index"):
                 return Expression("map_index", "number", "map_index", plain=True)
             case "dag_run", "logical_date":
                 return Expression("logical_date", "moment", "logical_date", plain=True)
@@ -233,7 +233,7 @@ def _on_moment(node: nodes.Call, moment: Expression, method: str, arguments: lis
             return _formatted(moment, "%Y-%m-%d")
         case "to_date_string", [] if not node.kwargs:
             return _formatted(moment, "%Y-%m-%d")
-        case ("add" | "subtract"), [] if node.kwargs:
+        case (("add" | "subtract"), []) if node.kwargs:
             sign = 1 if method == "add" else -1
             return _shifted(moment, sign * _length(node))
     raise UntranslatableError(show(node))
@@ -278,9 +278,9 @@ def _filter(node: nodes.Filter, scope: Scope) -> Expression:
     if len(arguments) != len(node.args) or node.kwargs or node.dyn_args or node.dyn_kwargs:
         raise UntranslatableError(show(node))
     match node.name, value.kind, arguments:
-        case ("ds" | "ds_nodash" | "ts_nodash"), "moment", []:
+        case (("ds" | "ds_nodash" | "ts_nodash"), "moment", []):
             return _formatted(value, _FILTER_FORMATS[node.name])
-        case ("string" | "trim" | "upper" | "lower"), "text", []:
+        case (("string" | "trim" | "upper" | "lower"), "text", []):
             if node.name == "string":
                 return value
             function = {"trim": "btrim", "upper": "upper", "lower": "lower"}[node.name]

@@ -21,7 +21,7 @@ from pgdurable_airflow.importer.templates.expressions import (
 )
 
 # The options of Airflow's own environment (create_template_env) that change what a text is.
-_ENVIRONMENT: Final = Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701
+_ENVIRONMENT: Final = Environment(extensions=["jinja2.ext.do"], autoescape=False)
 _BRACED: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _DOLLAR: Final = re.compile(r"\$(?=([A-Za-z_][A-Za-z0-9_]*)(?:\.(?:\*|[A-Za-z_])|\?))")
 
