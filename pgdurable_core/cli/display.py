@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Final
 
@@ -89,10 +89,12 @@ def one_line(text: str, width: int = 100) -> str:
 class StepLine:
     """All rows of one key: a step, or a mapped step with its scopes."""
 
-    def __init__(self, key: str, rows: Sequence[StepRow]) -> None:
+    def __init__(self, key: str, rows: Sequence[StepRow], why_skipped: str = "") -> None:
         self.key = key
+        self.why_skipped = why_skipped
         self.items = [row for row in rows if row.map_index is not None and row.map_index >= 0]
-        self.rows = self.items or list(rows)
+        self.all_rows = list(rows)
+        self.rows = self.items or self.all_rows
 
     @property
     def label(self) -> str:
@@ -113,11 +115,19 @@ class StepLine:
         return between(min(starts), max(ends)) if starts and ends and self.is_finished else None
 
     @property
+    def so_far(self) -> float | None:
+        """Return the seconds since the first row started."""
+        starts = [row.started_at for row in self.rows if row.started_at is not None]
+        return between(min(starts), datetime.now(UTC)) if starts else None
+
+    @property
     def detail(self) -> str:
         """Say in a few words what came out, or why not."""
         for row in self.rows:
             if row.status == self.status and row.status in ("failed", "retrying", "cancelled", "upstream_failed"):
                 return one_line(error_text(row.error) or row.reason or "")
+        if self.status in ("skipped", "removed"):
+            return one_line(self.rows[0].reason or self.why_skipped, 60)
         if not self.items:
             return outcome(self.rows[0])
         if self.status != "completed":
@@ -133,13 +143,22 @@ def step_lines(rows: Sequence[StepRow]) -> list[StepLine]:
     ordered = sorted(real, key=lambda row: (row.step, row.map_index or 0))
     keys = list(dict.fromkeys(row.key for row in ordered))
     by_key = {key: list(group) for key, group in groupby(sorted(ordered, key=lambda row: row.key), lambda row: row.key)}
-    return [StepLine(key, by_key[key]) for key in keys]
+    return [StepLine(key, by_key[key], why_skipped(by_key[key][0], by_key)) for key in keys]
+
+
+def why_skipped(step: StepRow, by_key: Mapping[str, Sequence[StepRow]]) -> str:
+    """Say which branch went another way, when that is why a step was skipped."""
+    for key in step.after or []:
+        for upstream in by_key.get(key, ()):
+            if upstream.kind == "branch" and upstream.status == "completed":
+                return f"{key} took {_flat(upstream.result) or 'nothing'}"
+            if upstream.status in ("skipped", "removed"):
+                return f"{key} was skipped"
+    return ""
 
 
 def outcome(row: StepRow) -> str:
     """Say in a few words what a single step brought."""
-    if row.status in ("skipped", "removed"):
-        return one_line(row.reason or "", 60)
     if row.status != "completed":
         return one_line(row.reason or "", 60)
     match row.kind:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import click
 from rich.markup import escape
 
-from pgdurable_core.cli.display import between, clock, coloured, duration, one_line, outcome, short_status
+from pgdurable_core.cli.display import (
+    between,
+    clock,
+    coloured,
+    duration,
+    one_line,
+    outcome,
+    short_status,
+    step_lines,
+    why_skipped,
+)
 from pgdurable_core.cli.invocation import Invocation, common_options, current
 from pgdurable_core.cli.target import Target, open_client, resolve_target
 from pgdurable_core.cli.watching import short_id
@@ -42,8 +52,10 @@ def explain(instance: str) -> None:
     _head(invocation, row)
     shown = [step for step in steps if step.kind not in ("gather", "end")]
     status_of = {step.key: step.status for step in shown}
+    by_key = {line.key: line.all_rows for line in step_lines(shown)}
     for step in shown:
-        _step(invocation, step, status_of, [attempt for attempt in attempts if _is_of(attempt, step)])
+        tries = [attempt for attempt in attempts if _is_of(attempt, step)]
+        _step(invocation, step, _what(step, status_of, by_key), tries)
     for event in events:
         by = "" if event.actor is None else f" by {event.actor}"
         why = "" if event.reason is None else f": {event.reason}"
@@ -69,14 +81,23 @@ def _head(invocation: Invocation, row: InstanceRow) -> None:
     invocation.put()
 
 
-def _step(invocation: Invocation, step: StepRow, status_of: Mapping[str, str], attempts: list[AttemptRow]) -> None:
+def _what(step: StepRow, status_of: Mapping[str, str], by_key: Mapping[str, Sequence[StepRow]]) -> str:
+    """Say what came of a step, or what it is up to."""
+    match step.status:
+        case "waiting":
+            return waits_for(step, status_of)
+        case "retrying":
+            return f"again {clock(step.due_at)}"
+        case "running":
+            return f"since {clock(step.started_at)}" + (f", pid {step.pid}" if step.pid else "")
+        case "skipped":
+            return step.reason or why_skipped(step, by_key)
+    return outcome(step)
+
+
+def _step(invocation: Invocation, step: StepRow, what: str, attempts: list[AttemptRow]) -> None:
     tries = f"{step.attempt} of {step.max_attempts}" if step.attempt and step.max_attempts else ""
     took = between(step.started_at, step.finished_at)
-    what = waits_for(step, status_of) if step.status == "waiting" else outcome(step)
-    if step.status == "retrying":
-        what = f"again {clock(step.due_at)}"
-    if step.status == "running":
-        what = f"since {clock(step.started_at)}" + (f", pid {step.pid}" if step.pid else "")
     line = f" {step.label:<22} {step.kind:<7} {tries:<8} {'' if took is None else duration(took):>8}  {what}"
     invocation.out.print(f"  {coloured(f'{short_status(step.status):<9}', step.status)}{escape(line)}".rstrip())
     if step.error is not None and step.status not in ("completed", "skipped"):

@@ -149,7 +149,10 @@ def _import(
     if invocation.is_json:
         document = {"import": json.loads(render_json(result)), "files": _files(written), "run": outcome}
         invocation.put_json(document)
+    if outcome.hint is not None:
+        invocation.say("Hint", outcome.hint)
     _decisions(invocation, [workflow])
+    invocation.say("Next", *outcome.advice)
     return status if outcome.is_success else exits.NO
 
 
@@ -222,11 +225,13 @@ def _advise(invocation: Invocation, result: ReadResult, folder: Path) -> None:
 
 
 def _decisions(invocation: Invocation, workflows: Sequence[ImportedWorkflow]) -> None:
-    lines = [
-        f"{finding.task or workflow.name}, {finding.place}     pgdurable finding {finding.code}"
+    found = [
+        (f"{finding.task or workflow.name}, {finding.place}", finding.code)
         for workflow in workflows
         for finding in workflow.findings
         if finding.weight in ("decide", "blocked")
     ]
+    width = max((len(what) for what, _ in found), default=0)
+    lines = [f"{what:<{width}}     pgdurable finding {code}" for what, code in found]
     if lines:
         invocation.say("Decide", *lines[:5], *([f"and {len(lines) - 5} more in the report"] if len(lines) > 5 else []))

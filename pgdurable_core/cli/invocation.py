@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import click
 from rich.console import Console
@@ -19,8 +20,13 @@ Format = Literal["text", "json"]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+# What goes into a file or a pipe is read by people too, in windows of their own.
+_FILE_WIDTH: Final = 120
+
+
 def _stdout() -> Console:
-    return Console(highlight=False, soft_wrap=True, emoji=False)
+    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _FILE_WIDTH
+    return Console(width=width, highlight=False, soft_wrap=True, emoji=False)
 
 
 def _stderr() -> Console:
@@ -73,7 +79,7 @@ def _as_json(value: object) -> object:
         case timedelta():
             return value.total_seconds()
         case Decimal():
-            return str(value)
+            return float(value)
         case Mapping():
             return dict(value)
         case set() | frozenset():

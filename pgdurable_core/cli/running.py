@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,6 +52,8 @@ class RunOutcome:
 
     instance: InstanceRow
     changes: tuple[Change, ...]
+    advice: tuple[str, ...] = ()
+    hint: str | None = None
 
     @property
     def is_success(self) -> bool:
@@ -89,8 +91,7 @@ def run_imported(invocation: Invocation, request: RunRequest) -> RunOutcome:
         for change in changes:
             invocation.say("Deployed", str(change))
         row = _run(invocation, target, request, client, stack)
-    _afterwards(invocation, target, request, row, seeded)
-    return RunOutcome(row, tuple(changes))
+    return RunOutcome(row, tuple(changes), tuple(_advice(target, request, row)), _hint(target, row, seeded))
 
 
 def _introduce(invocation: Invocation, target: Target, request: RunRequest, names: Names) -> None:
@@ -169,19 +170,24 @@ def _run(invocation: Invocation, target: Target, request: RunRequest, client: Cl
         raise
 
 
-def _afterwards(invocation: Invocation, target: Target, request: RunRequest, row: InstanceRow, seeded: bool) -> None:
-    name = short_id(row.instance_id)
+def _hint(target: Target, row: InstanceRow, seeded: bool) -> str | None:
+    """Explain the failure that everybody meets first: tables that the private database does not have."""
     state = row.error.get("sqlstate") if isinstance(row.error, Mapping) else None
     if row.status == "failed" and state in UNDEFINED and target.is_embedded and not seeded:
-        invocation.say(
-            "Hint", "the private database is empty: seed it (--fixture seed.sql) or name yours (--env, --dsn)"
-        )
-    steps = [f"pgdurable explain {name}{target.flag}"]
+        return "the private database is empty: seed it (--fixture seed.sql) or name yours (--env, --dsn)"
+    return None
+
+
+def _advice(target: Target, request: RunRequest, row: InstanceRow) -> Iterator[str]:
+    """Name the commands to try next."""
+    name, flag = short_id(row.instance_id), target.flag
+    yield f"pgdurable explain {name}{flag}"
     if row.status == "failed":
-        key = f" {row.failed_step}" if row.failed_step else ""
-        steps += [f"pgdurable logs {name}{key}{target.flag}", f"pgdurable retry {name}{target.flag}"]
-    else:
-        steps += ["pgdurable db psql"] if target.is_embedded else []
-        if request.workflow.graph.schedule is not None:
-            steps += [f"pgdurable resume {request.workflow.name}{target.flag}     (nothing is scheduled yet)"]
-    invocation.say("Next", *steps)
+        yield f"pgdurable logs {name}{f' {row.failed_step}' if row.failed_step else ''}{flag}"
+        yield f"pgdurable retry {name}{flag}"
+        return
+    printing = next((step.key for step in request.workflow.graph.steps if step.run.kind in ("python", "shell")), None)
+    if printing is not None:
+        yield f"pgdurable logs {name} {printing}{flag}"
+    if target.is_embedded:
+        yield "pgdurable db psql"

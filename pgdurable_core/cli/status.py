@@ -54,10 +54,9 @@ def look(client: Client, target: Target) -> Overview:
     running = client.open_instances()
     failed = client.ended_instances(FAILED_WITHIN, ["failed"])
     server = client.server()
-    place = target.place if target.is_embedded else f"{target.place}"
     return Overview(
-        f"{target.name}   {place}".strip() if target.kind == "environment" else place,
-        f"df {client.version()}, PostgreSQL {server.version.split(' ')[0]}",
+        f"{target.name}   {target.place}" if target.kind == "environment" else target.place,
+        f"df {client.version().split(' ')[0]}, PostgreSQL {server.version.split(' ')[0]}",
         tuple(client.workers()),
         client.queue(),
         tuple((row, tuple(client.steps(row.instance_id))) for row in running[:SHOWN]),

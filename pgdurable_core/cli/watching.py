@@ -17,6 +17,9 @@ from pgdurable_core.engine.rows import StepRow, error_text
 
 SHORTEST_LOOK = 0.05
 LONGEST_LOOK = 0.5
+# What is under way stands below what has ended, at most so many lines of it.
+SHOWN = 12
+BUSY = ("ready", "running", "sleeping", "retrying")
 
 
 def short_id(instance_id: str) -> str:
@@ -38,11 +41,13 @@ def follow(
             row = client.instance(instance_id)
             lines = step_lines(client.steps(instance_id))
             fresh = [line for line in lines if line.is_finished and line.key not in printed]
-            if live is not None:
-                live.update(Text.from_markup("\n".join(line_markup(line) for line in lines if _is_shown(line))))
-            elif not quiet:
+            if not quiet:
                 for line in fresh:
                     console.print(line_markup(line))
+            if live is not None:
+                busy = [line for line in lines if line.status in BUSY]
+                more = [f"            and {len(busy) - SHOWN} more"] if len(busy) > SHOWN else []
+                live.update(Text.from_markup("\n".join([*map(line_markup, busy[:SHOWN]), *more])))
             printed |= {line.key for line in fresh}
             if row.is_finished:
                 break
@@ -50,9 +55,6 @@ def follow(
                 check()
             pause = SHORTEST_LOOK if fresh else min(pause * 1.5, LONGEST_LOOK)
             time.sleep(pause)
-    if live is not None:
-        for line in lines:
-            console.print(line_markup(line))
     if not quiet:
         console.print(conclusion(row, client.steps(instance_id)))
     return row
@@ -60,7 +62,7 @@ def follow(
 
 def line_markup(line: StepLine) -> str:
     """Write one step: state, name, what came out, how long it took."""
-    seconds = line.seconds
+    seconds = line.so_far if line.status in BUSY else line.seconds
     took = "" if seconds is None or line.status in ("skipped", "removed", "upstream_failed") else duration(seconds)
     state = coloured(f"{short_status(line.status):<9}", line.status)
     return f"  {state} {escape(f'{line.label:<20} {line.detail:<28} {took:>8}')}".rstrip()
@@ -68,15 +70,14 @@ def line_markup(line: StepLine) -> str:
 
 def conclusion(row: InstanceRow, steps: list[StepRow]) -> str:
     """Sum an ended instance up in one line of markup."""
-    real = [step for line in step_lines(steps) for step in line.rows]
-    counts = {
-        "ran": sum(step.status in ("completed", "failed", "cancelled") for step in real),
-        "skipped": sum(step.status in ("skipped", "removed") for step in real),
-        "retries": sum(max((step.attempt or 1) - 1, 0) for step in real),
-    }
+    lines = step_lines(steps)
+    ran = sum(line.status in ("completed", "failed", "cancelled") for line in lines)
+    skipped = sum(line.status in ("skipped", "removed") for line in lines)
+    retries = sum(max((step.attempt or 1) - 1, 0) for line in lines for step in line.rows)
     seconds = between(row.started_at or row.created_at, row.finished_at) or 0.0
     text = (
-        f"in {duration(seconds)}: {counts['ran']} steps ran, {counts['skipped']} skipped, {counts['retries']} retries"
+        f"in {duration(seconds)}: {ran} step{'' if ran == 1 else 's'} ran, {skipped} skipped,"
+        f" {retries} {'retry' if retries == 1 else 'retries'}"
     )
     head = {"completed": "[green]Success[/green]   ", "failed": "[red]Failed[/red]    "}.get(
         row.status, "[magenta]Cancelled[/magenta] "
@@ -84,7 +85,3 @@ def conclusion(row: InstanceRow, steps: list[StepRow]) -> str:
     message = error_text(row.error)
     failed = f"\n          {row.failed_step}: {message}" if row.status == "failed" and message else ""
     return head + escape(text + failed)
-
-
-def _is_shown(line: StepLine) -> bool:
-    return line.status not in ("waiting",)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final, LiteralString, TypeAlias, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Jsonb, set_json_loads
 
 from pgdurable_core.engine import calls
 from pgdurable_core.engine.rows import (
@@ -100,6 +102,7 @@ class Client:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        set_json_loads(_load_json, connection)
 
     # What is there.
 
@@ -247,6 +250,24 @@ class Client:
             row = self.connection.execute(statement, values).fetchone()
         assert row is not None, "the engine's functions return one row"
         return row
+
+
+def _load_json(text: str | bytes) -> JsonValue:
+    """Read JSON as the engine wrote it: numbers keep their scale, and no column of a row is lost."""
+    value: JsonValue = json.loads(text, parse_float=Decimal, object_pairs_hook=_row_of)
+    return value
+
+
+def _row_of(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    """Return a row as a mapping; the second column of a name becomes `name_2`, since SQL allows two and Python none."""
+    row: dict[str, JsonValue] = {}
+    for name, value in pairs:
+        unique, count = name, 1
+        while unique in row:
+            count += 1
+            unique = f"{name}_{count}"
+        row[unique] = value
+    return row
 
 
 def _escape(text: str) -> str:
