@@ -50,6 +50,7 @@ declare
     v_inserted integer[];
     v_add integer[];
     v_index integer;
+    v_spread integer;
 begin
     -- a body: its outcome arrives at the gather in the parent scope
     if p_scope <> 0 then
@@ -211,12 +212,14 @@ begin
         a_vec := a_vec[6:];
         a_forced := a_forced[2:];
         select p.step, p.kind, p.rule, p.n, p.shards, p.succ into x from df._plan_steps p where p.plan_id = p_plan and p.step = v_at;
-        i := x.shards;
-        if x.kind = 'gather' then
-            select coalesce(t.shards, 0) into i from df._joins t
+        i := 0;
+        if v_at = any(l_step) then
+            -- a root row that is there knows best: a map's length is its own, a recount does not spread
+            select t.shards into i from df._joins t
             where t.instance_id = p_instance and t.scope_id = p_scope and t.step = v_at and t.shard = 0;
+            i := coalesce(i, x.shards);
         end if;
-        if coalesce(i, 0) > 0 and v_at = any(l_step) then
+        if i > 0 then
             v := df._arrive_at_leaves(p_instance, p_scope, v_at, x.n, i,
                 array(select l_ord[g] from generate_subscripts(l_step, 1) g where l_step[g] = v_at),
                 array(select l_ok[g] from generate_subscripts(l_step, 1) g where l_step[g] = v_at), v);
@@ -247,9 +250,15 @@ begin
     if v_end_more <> 0 or v_end_vec <> '{0,0,0,0,0}' then
         select p.step, p.n, p.shards into x from df._plan_steps p where p.plan_id = p_plan and p.kind = 'end'
             and p.step = (select pl.step_count from df._plans pl where pl.plan_id = p_plan);
-        if x.shards > 0 and x.step = any(l_step) then
+        v_spread := 0;
+        if x.step = any(l_step) then
+            select t.shards into v_spread from df._joins t
+            where t.instance_id = p_instance and t.scope_id = p_scope and t.step = x.step and t.shard = 0;
+            v_spread := coalesce(v_spread, x.shards);
+        end if;
+        if v_spread > 0 then
             i := (select count(*) from generate_subscripts(l_step, 1) g where l_step[g] = x.step and l_ok[g]);
-            v := df._arrive_at_leaves(p_instance, p_scope, x.step, x.n, x.shards,
+            v := df._arrive_at_leaves(p_instance, p_scope, x.step, x.n, v_spread,
                 array(select l_ord[g] from generate_subscripts(l_step, 1) g where l_step[g] = x.step),
                 array(select l_ok[g] from generate_subscripts(l_step, 1) g where l_step[g] = x.step), array[i, 0, 0, 0, 0]);
             v_end_vec[1] := v_end_vec[1] - i + v[1];

@@ -10,7 +10,7 @@ begin
     execute 'unlisten *';
     execute 'discard sequences';
     perform pg_catalog.pg_advisory_unlock_all();
-    perform pg_catalog.set_config('client_connection_check_interval', '500', false);
+    perform df._watch_client();
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 end
 $$;

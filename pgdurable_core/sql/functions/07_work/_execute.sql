@@ -34,6 +34,11 @@ begin
     perform pg_advisory_xact_lock(df._advert(v_token));
     w[1] := 'done';
     w[10] := null;
+    -- tell the worker whose notices follow: nobody's on the fast lane
+    if w[26] is not null and (w[30] = 'committed' or w[35] = 'true') then
+        w[35] := (w[30] = 'committed')::text;
+        raise notice using errcode = 'PD000', message = case when w[30] = 'committed' then concat_ws(':', v_instance, v_scope, v_step, v_token) else '' end;
+    end if;
     loop
         v_ok := false;
         v_stop := null;

@@ -163,6 +163,6 @@ begin
         || array[null, null, null, v_follows::text, w[14], s.instance_id, s.scope_id::text, s.step::text, j.seq::text, j.kind,
             j.runner::regproc::text] || w[21:27]
         || array[v_now::text, j.plan_id::text, case when v_fast then 'fast' else 'committed' end, j.state, j.is_suspect::text,
-            j.next_step::text, j.next_lane::text];
+            j.next_step::text, j.next_lane::text, w[35]];
 end
 $$;

@@ -5,21 +5,25 @@
 -- 10-12 instance, scope, step to follow · 13, 14 steps followed, since · 15-20 the claim: instance, scope, step,
 -- token, kind, runner · 21 done · 22 ends at · 23 idle seconds · 24 idle since · 25 last look at commands and
 -- timers · 26 worker · 27 schema version · 28 claimed at · 29 plan · 30 lane · 31 instance state · 32 suspect ·
--- 33, 34 the one step that success leads to (0: the end), and its lane.
+-- 33, 34 the one step that success leads to (0: the end), and its lane · 35 notices are being attributed.
 -- Text, not a row type: a procedure must not keep row types across its commits.
 create or replace function df._turn(w text[]) returns text[]
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = 0
 as $$
+declare
+    v_now pg_snapshot;
 begin
     if w[1] = 'claimed' then
         return df._execute(w);
     end if;
     if w[2] is null then
+        v_now := pg_current_snapshot();
         if df._has_work(w[4]::pg_snapshot) then
             return df._session(w);
         end if;
+        w[4] := v_now::text;
         w[1] := 'idle';
     else
         w := df._take(w);

@@ -15,7 +15,7 @@ declare
     w text[];
 begin
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-    perform pg_catalog.set_config('client_connection_check_interval', '500', false);
+    perform df._watch_client();
     w := df._enter(max_seconds, idle_seconds, worker, pos);
     loop
         commit;

@@ -10,24 +10,21 @@ declare
     j record;
     v_context jsonb;
     v_timeout interval;
-    v_sql text[];
+    v_found boolean := false;
 begin
     perform df._own_worker($1);
     if (select e.draining from df._engine e) then
         raise exception 'the engine is draining for an upgrade' using errcode = 'PD503';
     end if;
-    loop
-        select t.instance_id, t.scope_id, t.step, t.seq, t.plan_id, t.attempt, t.max_attempts, l.name as lane into s
+    for s in
+        select t.instance_id, t.scope_id, t.step, t.seq, t.plan_id, t.attempt, t.max_attempts, l.name as lane
         from df._lanes l
         cross join lateral (
             select x.* from df._steps x where x.state = 'ready' and x.lane = l.lane and x.class = 8
-            order by x.enq, x.seq limit 1 for no key update skip locked
+            order by x.enq, x.seq limit 20 for no key update skip locked
         ) t
         where l.name = any($2) and l.lane >= 3
-        limit 1;
-        if not found then
-            return null;
-        end if;
+    loop
         select i.*, p.key, p.kind, p.statement_class, p.parts, p.binds, p.texts, p.run, p.timeout, p.retries, p.connection, n.login,
             rr.role, r.runner, sc.map_index, sc.item, v.document -> 'modules' as modules,
             i.settings -> rr.role::oid::text as role_settings, has_function_privilege(session_user, r.runner, 'execute') as may_serve
@@ -45,11 +42,12 @@ begin
             where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step;
             continue;
         end if;
-        if not coalesce(j.may_serve, false) then
-            return null;
-        end if;
-        exit;
+        v_found := coalesce(j.may_serve, false);
+        exit when v_found;
     end loop;
+    if not v_found then
+        return null;
+    end if;
     v_timeout := least(j.timeout, case when s.lane = 'session' then df._timeout(j.role_settings ->> 'statement_timeout') end);
     update df._steps t
     set state = 'running', worker_id = $1, started_at = clock_timestamp(), deadline_at = clock_timestamp() + v_timeout
