@@ -447,7 +447,8 @@ _ALL: Final = (
         "only leaf all_done hides failures",
         """A run fails when a leaf fails. Every leaf of this DAG
         runs whatever happened before it, so a failed task in the middle ends as a successful run and no failure
-        callback is called. Kept as it is. Add a watcher: an empty task behind all others with trigger_rule one_failed.""",
+        callback is called. Kept as it is. Add a watcher: an empty task behind all others with trigger_rule
+        one_failed.""",
     ),
     _code(
         "AF204",

@@ -808,7 +808,10 @@ ROOTS = []
 
 
 def is_user_file(path):
-    return any(path == root or path.startswith(root + os.sep) for root in ROOTS) and "site-packages" not in path
+    for root in ROOTS:
+        if path == root or path.startswith(root + os.sep):
+            return "site-packages" not in path[len(root) :]
+    return False
 
 
 def user_site(skip_self=None, only_near=False):
@@ -1828,23 +1831,39 @@ def main():
 def open_modules(major):
     """Import once what every file needs, so that each fork starts with it."""
     if major >= 3:
+        import airflow.dag_processing.dagbag
+        import airflow.sdk
+
         install_legacy()
+        holder, names = airflow.sdk, [
+            "DAG", "BaseHook", "BaseOperator", "BaseSensorOperator", "Connection", "Label", "Param", "TaskGroup",
+            "Variable", "chain", "cross_downstream", "dag", "get_current_context", "setup", "task", "task_group",
+            "teardown",
+        ]
+        modules = []
     else:
-        pass
-    for name in (
-        "airflow.providers.common.sql.operators.sql",
-        "airflow.providers.standard.operators.python",
-        "airflow.providers.standard.operators.bash",
-        "airflow.decorators",
-        "airflow.operators.python",
-        "airflow.utils.dates",
-        "airflow.models.variable",
-        "airflow.models.connection",
-    ):
-        if major >= 3 and name in ("airflow.operators.python", "airflow.utils.dates", "airflow.decorators"):
-            continue
+        import airflow.decorators
+        import airflow.models.dagbag
+
+        holder, names = airflow.decorators, ["task"]
+        modules = ["airflow.operators.python", "airflow.operators.bash", "airflow.operators.empty", "airflow.utils.dates"]
+    for name in modules + [
+        "airflow.models.variable", "airflow.models.connection", "airflow.providers.common.sql.operators.sql",
+        "airflow.providers.standard.operators.python", "airflow.providers.standard.operators.bash",
+        "airflow.providers.standard.operators.empty",
+    ]:
         try:
             importlib.import_module(name)
+        except Exception:
+            continue
+    for name in names:
+        try:
+            getattr(holder, name)
+        except Exception:
+            continue
+    for name in ("python", "branch", "bash"):
+        try:
+            getattr(holder.task, name)
         except Exception:
             continue
 
