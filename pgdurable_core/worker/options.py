@@ -26,7 +26,8 @@ class WorkerOptions:
     `python_slots` processes run python and shell steps. `lease` is in seconds: for so long the server lets claims be
     held without a heartbeat. `logins` says for a role how to log in as it: a DSN or a reference (`env:`, `file:`,
     `cmd:`). With `until_idle` the worker drains when there is nothing to do and no timer is set. `parent_pipe` is a
-    descriptor whose end means the same as the parent's death. `on_event` is called from several threads.
+    descriptor whose end means the same as the parent's death. `on_event` is called from several
+    threads and must not raise.
     """
 
     dsn: str

@@ -15,6 +15,11 @@ SEND_LINES = 500
 SendLines = Callable[[str, list[str]], None]
 
 
+def storable(text: str) -> str:
+    """Replace what PostgreSQL's text cannot hold: NUL and lone surrogates."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
 class LineSplitter:
     """Turns bytes as they arrive into text lines; what is no UTF-8 or no PostgreSQL text is replaced."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from pgdurable_core.engine import calls
 from pgdurable_core.errors import (
@@ -31,7 +32,7 @@ from pgdurable_core.worker.claims import (
 )
 from pgdurable_core.worker.links import Backoff, Link
 from pgdurable_core.worker.options import SlotStatus
-from pgdurable_core.worker.output import StepLog
+from pgdurable_core.worker.output import StepLog, storable
 from pgdurable_core.worker.python_steps import PythonExecutor
 from pgdurable_core.worker.shell_steps import ShellExecutor
 from pgdurable_core.worker.simple_query import Limits
@@ -91,6 +92,10 @@ class Place:
             self._pause(gone)
         except (PgDurableError, psycopg.Error) as failed:
             self._pause(failed)
+        except (
+            Exception
+        ) as fault:  # a thread that died of a fault of ours would leave its lane unserved and say nothing
+            self._pause(RuntimeError(f"{type(fault).__name__}: {fault}"))
 
     def _pause(self, trouble: Exception) -> None:
         if not self.shared.draining.is_set():
@@ -174,7 +179,11 @@ class StepSlot(Place):
             raise
         except DrainingError:
             return None
-        return None if text is None else ClaimedStep.from_json(text)
+        try:
+            return None if text is None else ClaimedStep.from_json(text)
+        except (ValueError, LookupError, TypeError):
+            self.shared.retire(lease)
+            raise
 
     def _run(self, step: ClaimedStep, lease: Lease) -> None:
         self.enter("working", f"{step.instance_id} {step.label}")
@@ -182,7 +191,9 @@ class StepSlot(Place):
             log = StepLog(lambda stream, lines: self._send(step, stream, lines), self.shared.masker)
             try:
                 outcome = self.execute(attempt, log)
-            except (OSError, ValueError, LookupError, psycopg.Error, PgDurableError) as fault:
+            except DatabaseUnavailableError as gone:
+                outcome = Failed({"sqlstate": "08006", "message": f"step {step.label}: {gone}"})
+            except Exception as fault:  # whatever it is, the claim must not be left without an answer
                 self.shared.journal.trouble(f"{step.instance_id} {step.label}", fault)
                 outcome = Failed(
                     {"sqlstate": None, "message": f"step {step.label}: the worker could not run it: {fault}"}
@@ -216,7 +227,9 @@ class StepSlot(Place):
                 outcome = Abandoned(str(lost))
             except (EngineError, psycopg.Error) as refused:
                 if isinstance(outcome, Failed):
+                    # Nothing we say is taken. Given back with the registration, the step is not left running for ever.
                     self.shared.journal.trouble(f"{step.instance_id} {step.label}", refused)
+                    self.shared.retire(attempt.lease)
                     break
                 outcome = _refused(refused)
         why = outcome.reason if isinstance(outcome, Abandoned) else None
@@ -234,9 +247,10 @@ class StepSlot(Place):
             case Completed(result, row_count):
                 return str(self.link.value(calls.COMPLETE_STEP, [*claim, result, row_count]))
             case Failed(error, retryable):
-                return str(self.link.value(calls.FAIL_STEP, [*claim, psycopg.types.json.Jsonb(dict(error)), retryable]))
+                described = {name: storable(text) if isinstance(text, str) else text for name, text in error.items()}
+                return str(self.link.value(calls.FAIL_STEP, [*claim, Jsonb(described), retryable]))
             case Skipped(reason):
-                self.link.rows(calls.SKIP_STEP, [*claim, reason])
+                self.link.rows(calls.SKIP_STEP, [*claim, storable(reason)])
                 return "skipped"
             case Reported(state):
                 return state

@@ -46,7 +46,7 @@ class Bench:
             until(lambda: self.client.instance(instance_id).is_finished, seconds)
         except AssertionError:
             told = [event.message for event in self.events]
-            raise AssertionError(f"{self.client.steps(instance_id)} {told}") from None
+            raise AssertionError(f"{told} {self.client.steps(instance_id)}") from None
         return self.client.instance(instance_id)
 
     def steps(self, instance_id: str) -> dict[str, tuple[str, object]]:
@@ -122,6 +122,16 @@ def test_shell_steps_succeed_skip_and_fail_with_their_output_kept(bench: Bench) 
     lines = {(line.key, line.line) for line in bench.client.logs(instance)}
     assert ("good", "good") in lines
     assert ("bad", "no such file") in lines
+
+
+def test_an_error_that_postgresql_text_cannot_hold_is_stored_nevertheless(bench: Bench) -> None:
+    sha256 = bench.client.set_module("odd", "def run(): raise ValueError('a\\0b\\ud800c')")
+    bench.worker()
+    instance = bench.start(
+        "odd", "df.step('s', run => df.python('odd:run'))", extra=f""", modules => '{{"odd": "sha256:{sha256}"}}'"""
+    )
+    assert bench.wait(instance).status == "failed"
+    assert bench.error(instance, "s")["message"] == "ValueError: a\ufffdb?c"
 
 
 def test_session_sql_commits_its_effects_with_its_result(bench: Bench) -> None:
@@ -231,3 +241,38 @@ def test_until_idle_runs_everything_there_is_and_ends(bench: Bench) -> None:
     assert worker.wait(30)
     assert {bench.client.instance(instance).status for instance in instances} == {"completed"}
     assert worker.status().state == "stopped"
+
+
+@pytest.mark.xfail(strict=True, reason="df._session reads backend_start as the owner, who may not see another login's")
+def test_a_worker_login_of_its_own_serves_a_role_in_every_lane(bench: Bench) -> None:
+    server = bench.database.server
+    alice, login = server.create_role(), server.create_role()
+    server.run("grant {} to {}", alice, bench.database.owner)
+    bench.database.execute(f"grant create on schema public to {alice}")
+    bench.database.execute(f"select df.grant_usage('{alice}'); select df.grant_worker('{login}', '{alice}')")
+    logins = {alice: bench.database.dsn_as(alice)}
+    worker = Worker(WorkerOptions(bench.database.dsn_as(login), logins=logins, on_event=bench.events.append))
+    bench.workers.append(worker)
+    worker.start()
+    with bench.database.connect(alice) as connection:
+        connection.execute(
+            """
+            select df.create_workflow('mine', steps => array[
+                df.step('plain', run => $$select current_user::text as who$$),
+                df.step('session', run => $$select session_user::text as who into public.t_{step}$$),
+                df.step('shell', run => df.shell('echo from shell')),
+                df.step('vacuum', after => '{session}', run => 'vacuum public.t_session')])
+            """
+        )
+        mine = Client(connection)
+        instance = mine.start("mine")
+        bench.wait(instance)
+        steps = {step.key: (step.status, step.result, step.error) for step in mine.steps(instance)}
+        assert steps == {
+            "plain": ("completed", [{"who": alice}], None),
+            "session": ("completed", None, None),
+            "shell": ("completed", "from shell", None),
+            "vacuum": ("completed", None, None),
+        }
+        assert connection.execute("select who from public.t_session").fetchall() == [(alice,)]
+        assert [line.line for line in mine.logs(instance)] == ["from shell"]
