@@ -100,7 +100,8 @@ def beside(command: str | Sequence[str], folder: Path) -> Companion:
 def run_worker_beside(dsn: str, *, sql: int = 2, python: int = 2) -> Companion:
     """Start a worker for one run; the DSN travels in its environment, where `ps` does not show a password."""
     command = [
-        *(sys.executable, "-m", "pgdurable_core.cli", "worker", "--dsn", "env:PGDURABLE_RUN_DSN"),
+        # -P: what lies in the working folder must not be taken for a library.
+        *(sys.executable, "-P", "-m", "pgdurable_core.cli", "worker", "--dsn", "env:PGDURABLE_RUN_DSN"),
         *("--sql", str(sql), "--python", str(python), "--name", f"run-{os.getpid()}"),
     ]
     return Companion("the worker of this run", command, cwd=Path.cwd(), env={"PGDURABLE_RUN_DSN": dsn})

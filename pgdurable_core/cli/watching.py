@@ -41,13 +41,13 @@ def follow(
             row = client.instance(instance_id)
             lines = step_lines(client.steps(instance_id))
             fresh = [line for line in lines if line.is_finished and line.key not in printed]
-            if not quiet:
-                for line in fresh:
-                    console.print(line_markup(line))
             if live is not None:
                 busy = [line for line in lines if line.status in BUSY]
                 more = [f"            and {len(busy) - SHOWN} more"] if len(busy) > SHOWN else []
                 live.update(Text.from_markup("\n".join([*map(line_markup, busy[:SHOWN]), *more])))
+            if not quiet:
+                for line in fresh:
+                    console.print(line_markup(line))
             printed |= {line.key for line in fresh}
             if row.is_finished:
                 break
