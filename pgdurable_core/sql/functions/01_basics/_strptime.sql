@@ -22,7 +22,7 @@ begin
             elsif v_map ? v_char then
                 v_out := v_out || (v_map ->> v_char);
             else
-                raise exception 'format directive %% has no equal in PostgreSQL', '%' || v_char using errcode = 'PD501';
+                raise exception 'format directive % has no equal in PostgreSQL', '%' || v_char using errcode = 'PD501';
             end if;
         else
             v_out := v_out || case when v_char = '"' then '\"' else '"' || v_char || '"' end;

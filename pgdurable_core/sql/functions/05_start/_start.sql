@@ -53,10 +53,13 @@ begin
         raise exception 'connection % is not known in this database', v_missing using errcode = 'PD404',
             hint = format('select df.set_connection(%L), or name it in pgdurable.toml and deploy.', split_part(v_missing, ', ', 1));
     end if;
+    select jsonb_build_object('rows', e.max_result_rows, 'bytes', e.max_result_bytes, 'connections',
+        (select jsonb_object_agg(n.name, n.role::oid::text) from df._connections n where n.namespace = v_namespace and n.role is not null
+            and n.name in (select c.connection from df._plan_steps c where c.plan_id = w.plan_id)))
+    into v_settings from df._engine e;
     for v_role in
         select w.created_by union select unnest(w.roles)
-        union select n.role from df._connections n where n.namespace = v_namespace and n.role is not null
-            and n.name in (select c.connection from df._plan_steps c where c.plan_id = w.plan_id)
+        union select x.value::oid::regrole from jsonb_each_text(case when v_settings -> 'connections' <> 'null' then v_settings -> 'connections' else '{}' end) x
     loop
         if not exists (select from df._roles r where r.role = v_role and r.runner is not null) then
             raise exception 'role % has no runner, so nothing can run as it', v_role using errcode = 'PD403',

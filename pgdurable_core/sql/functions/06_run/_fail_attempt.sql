@@ -17,7 +17,7 @@ as $$
 declare
     s record;
 begin
-    select t.attempt, t.generation, t.started_at, t.holder, t.worker_id, t.max_attempts, p.retries, p.retry_delay, sc.map_index into s
+    select t.attempt, t.generation, t.started_at, t.holder, t.worker_id, t.max_attempts, t.caught, p.retries, p.retry_delay, sc.map_index into s
     from df._steps t
     join df._plan_steps p on p.plan_id = t.plan_id and p.step = t.step
     left join df._scopes sc on t.scope_id <> 0 and sc.instance_id = t.instance_id and sc.scope_id = t.scope_id
@@ -25,6 +25,14 @@ begin
     for no key update of t;
     if not found then
         raise exception 'the claim on step % of instance % is lost', p_step, p_instance using errcode = 'PD409';
+    end if;
+    if p_error ->> 'sqlstate' ~ '^(08|53|57P0[1-4]|58)' and s.caught < 10 then
+        -- the server's fault: no try is charged, the step comes back in a moment
+        update df._steps t
+        set state = 'retrying', holder = null, worker_id = null, error = p_error, deadline_at = null, due_at = df._now() + interval '5 seconds',
+            caught = t.caught + 1, is_suspect = false
+        where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step;
+        return 'retrying';
     end if;
     if not p_retryable or s.attempt + 1 >= coalesce(s.max_attempts, s.retries + 1) then
         perform df._finish_step(p_instance, p_scope, p_step, p_token, 'failed', null, null, p_error, null, p_started);

@@ -1,6 +1,6 @@
 -- _finish_simple: the short way for success: checkpoint, and the one step it leads to, in one statement.
 --
--- False when it changed nothing: the claim is lost or stopped, or the step was decided early; the caller
+-- False when it changed nothing: the claim is lost, its instance is over, or the step was decided early; the caller
 -- then takes the long way, which says which.
 --
 -- Locks   the step row; the instance row at the end or at its first step.
@@ -23,7 +23,6 @@ begin
         where s.instance_id = p_instance and s.scope_id = p_scope and s.step = p_step and s.seq = p_token
           and s.state in ('ready', 'running') and s.is_settled
           and exists (select from df._instances i where i.instance_id = p_instance and i.state in ('pending', 'running'))
-          and not exists (select from df._stops t where t.token = p_token)
         returning 1
     ), next as (
         insert into df._steps as t (instance_id, scope_id, step, plan_id, state, lane)

@@ -20,6 +20,8 @@ declare
     r record;
     i integer;
     b jsonb;
+    v_index integer;
+    v_item jsonb;
     v_mode text;
 begin
     select * into j from df._jobs x
@@ -27,17 +29,20 @@ begin
     if not found then
         raise exception 'step % of % is not claimed for %', p_step, p_instance, current_user using errcode = 'PD403';
     end if;
+    if p_scope <> 0 then
+        select x.map_index, x.item into v_index, v_item from df._map_items x where x.instance_id = p_instance and x.scope_id = p_scope;
+    end if;
     if j.parts is not null then
         v_context := df._context(j.logical_date, j.data_interval_start, j.data_interval_end, j.run_id, j.workflow, j.key,
-            p_instance, j.try_number, j.map_index, p_scope);
+            p_instance, j.try_number, v_index, p_scope);
     end if;
     perform set_config(x.key, x.value, true) from jsonb_each_text(j.settings) x
     where x.key <> 'statement_timeout' and current_setting(x.key, true) is distinct from x.value;
     if j.binds is not null then
         -- qualified: from here on the search path is the role's own
         for b in select x.e from pg_catalog.jsonb_array_elements(j.binds) x(e) loop
-            execute pg_catalog.concat('select (', df._render(b operator(pg_catalog.->) 'parts', v_context, j.params, j.item, p_instance, j.plan_id),
-                ')::pg_catalog.text from df._context_row($1, $2, $3)') into v_text using v_context, j.params, j.item;
+            execute pg_catalog.concat('select (', df._render(b operator(pg_catalog.->) 'parts', v_context, j.params, v_item, p_instance, j.plan_id),
+                ')::pg_catalog.text from df._context_row($1, $2, $3)') into v_text using v_context, j.params, v_item;
             v_context := pg_catalog.jsonb_set(v_context, array[b operator(pg_catalog.->>) 'name'], coalesce(pg_catalog.to_jsonb(v_text), 'null'));
         end loop;
     end if;
@@ -45,7 +50,7 @@ begin
         if j.parts is null then
             v_text := j.texts[i];
         else
-            v_text := df._render(j.parts operator(pg_catalog.->) (i operator(pg_catalog.-) 1), v_context, j.params, j.item, p_instance, j.plan_id);
+            v_text := df._render(j.parts operator(pg_catalog.->) (i operator(pg_catalog.-) 1), v_context, j.params, v_item, p_instance, j.plan_id);
         end if;
         result := null;
         row_count := null;

@@ -1,12 +1,12 @@
 -- _enter: whether this session may work, and where it stands. Called outside any transaction but its own.
 --
 -- Raises  PD500 where df.work cannot do its work, with the command that helps.
-create or replace function df._enter(p_max_seconds numeric, p_idle_seconds numeric, p_worker bigint, p_pos text) returns text[]
+create or replace function df._enter(p_max_seconds numeric, p_idle_seconds numeric, p_worker bigint, p_pos text, p_backend_start timestamptz) returns text[]
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    w text[] := array_fill(null::text, array[35]);
+    w text[] := array_fill(null::text, array[40]);
     e record;
     v_pos text[];
 begin
@@ -15,10 +15,6 @@ begin
     end if;
     if current_setting('transaction_read_only')::boolean then
         raise exception 'transactions are read-only here' using errcode = 'PD500', hint = 'set default_transaction_read_only = off';
-    end if;
-    if transaction_timestamp() <> statement_timestamp() then
-        raise exception 'df.work commits, so it cannot run inside a transaction block' using errcode = 'PD500',
-            hint = 'Run it alone, in autocommit: call df.work();';
     end if;
     if current_setting('statement_timeout') <> '0' then
         raise exception 'statement_timeout is %, and would end this call or hit the wrong step', current_setting('statement_timeout')
@@ -37,6 +33,10 @@ begin
         w[4] := '1:1:';
     end if;
     w[3] := e.epoch::text;
+    w[36] := df._served();
+    w[37] := '18446744073709551615';
+    w[39] := ',';
+    w[40] := p_backend_start::text;
     w[9] := 'f';
     w[13] := '0';
     w[14] := clock_timestamp()::text;

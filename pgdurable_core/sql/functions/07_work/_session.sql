@@ -9,7 +9,7 @@ declare
 begin
     perform df._recover();
     insert into df._sessions (pid, backend_start, login, worker_id)
-    select a.pid, a.backend_start, session_user, w[26]::bigint from pg_stat_activity a where a.pid = pg_backend_pid()
+    values (pg_backend_pid(), w[40]::timestamptz, session_user, w[26]::bigint)
     returning session_id into v_session;
     w[2] := v_session::text;
     w[1] := 'open';

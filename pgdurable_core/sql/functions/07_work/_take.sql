@@ -24,6 +24,7 @@ declare
     v_got boolean := false;
     v_timeout interval;
     v_fast boolean;
+    v_name text;
 begin
     if w[10] is not null then
         if w[13]::integer < 16 and v_now < w[14]::timestamptz + interval '20 milliseconds' then
@@ -42,7 +43,11 @@ begin
             w[1] := 'end';
             return w;
         end if;
+        w[37] := e.crash_horizon::text;
+        w[38] := e.solo_token::text;
         if e.epoch::text <> w[3] then
+            w[36] := df._served();
+            w[39] := ',';
             -- after an unclean end or a new grant: offer everything once more
             w[3] := e.epoch::text;
             w[4] := '1:1:';
@@ -117,18 +122,13 @@ begin
         w[9] := 't';
     end loop;
 
-    select i.state, p.kind, p.timeout, t.plan_id, r.runner, coalesce(l.fast_streak, 0) as streak, t.seq, t.enq, t.is_suspect,
-        i.settings -> rr.role::oid::text ->> 'statement_timeout' as role_timeout, p.next_step, p.next_lane,
-        has_function_privilege(session_user, r.runner, 'execute') as may_serve, g.crash_horizon, g.solo_token
+    select i.state, p.kind, p.timeout, t.plan_id, t.seq, t.enq, t.is_suspect, p.next_step, p.next_lane,
+        coalesce(p.run_as::oid::text, i.settings -> 'connections' ->> p.connection, i.submitted_by::oid::text) as role,
+        case when p.timeout is not null or i.settings @? '$.*.statement_timeout' then i.settings end as settings
     into j
     from df._steps t
-    cross join df._engine g
     join df._plan_steps p on p.plan_id = t.plan_id and p.step = t.step
     left join df._instances i on i.instance_id = t.instance_id
-    left join df._step_lanes l on l.plan_id = t.plan_id and l.step = t.step
-    left join df._connections n on p.connection is not null and n.namespace = i.namespace and n.name = p.connection
-    cross join lateral (select coalesce(p.run_as, n.role, i.submitted_by) as role) rr
-    left join df._roles r on r.role = rr.role
     where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step and t.state = 'ready' and t.lane in (1, 2)
     for no key update of t skip locked;
     if not found then       -- the followed step was taken by another session
@@ -143,15 +143,23 @@ begin
         w[1] := 'again';
         return w;
     end if;
-    if j.kind <> 'map' and (j.runner is null or not coalesce(j.may_serve, false)) then
+    if j.kind <> 'map' and strpos(w[36], ',' || j.role || ',') = 0 then
         perform df._end_solo(j.seq);    -- not ours to run: another login's sessions have positions of their own
         w[1] := 'again';
         return w;
     end if;
 
-    v_fast := j.kind = 'map' or (j.streak >= 20 and j.enq >= j.crash_horizon and j.solo_token is null and not j.is_suspect);
+    v_fast := j.kind = 'map';
+    if not v_fast and not j.is_suspect and w[38] is null and j.enq >= w[37]::xid8 then
+        v_name := j.plan_id || ':' || s.step || ',';
+        v_fast := strpos(w[39], ',' || v_name) > 0;
+        if not v_fast and exists (select from df._step_lanes l where l.plan_id = j.plan_id and l.step = s.step and l.fast_streak >= 20) then
+            v_fast := true;
+            w[39] := right(w[39], 2000) || v_name;
+        end if;
+    end if;
     if not v_fast then
-        v_timeout := least(j.timeout, df._timeout(j.role_timeout));
+        v_timeout := least(j.timeout, df._timeout(j.settings -> j.role ->> 'statement_timeout'));
         update df._steps t
         set state = 'running', holder = w[2]::bigint, started_at = v_now, deadline_at = v_now + v_timeout
         where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step;
@@ -161,8 +169,8 @@ begin
     end if;
     return array[case when v_fast then 'fast' else 'claimed' end] || w[2:9]
         || array[null, null, null, v_follows::text, w[14], s.instance_id, s.scope_id::text, s.step::text, j.seq::text, j.kind,
-            j.runner::regproc::text] || w[21:27]
+            'df_runners.run_' || j.role] || w[21:27]
         || array[v_now::text, j.plan_id::text, case when v_fast then 'fast' else 'committed' end, j.state, j.is_suspect::text,
-            j.next_step::text, j.next_lane::text, w[35]];
+            j.next_step::text, j.next_lane::text] || w[35:40];
 end
 $$;

@@ -5,7 +5,9 @@
 -- 10-12 instance, scope, step to follow · 13, 14 steps followed, since · 15-20 the claim: instance, scope, step,
 -- token, kind, runner · 21 done · 22 ends at · 23 idle seconds · 24 idle since · 25 last look at commands and
 -- timers · 26 worker · 27 schema version · 28 claimed at · 29 plan · 30 lane · 31 instance state · 32 suspect ·
--- 33, 34 the one step that success leads to (0: the end), and its lane · 35 notices are being attributed.
+-- 33, 34 the one step that success leads to (0: the end), and its lane · 35 notices are being attributed ·
+-- 36 roles served · 37 crash horizon · 38 the suspect that runs · 39 steps known to have earned the fast lane ·
+-- 40 when this backend began.
 -- Text, not a row type: a procedure must not keep row types across its commits.
 create or replace function df._turn(w text[]) returns text[]
 language plpgsql security definer

@@ -13,10 +13,17 @@ language plpgsql
 as $$
 declare
     w text[];
+    refusal text;
 begin
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    begin
+        commit;     -- always refused here, in other words where no commit is possible at all
+    exception when invalid_transaction_termination then
+        get stacked diagnostics refusal = message_text;
+    end;
+    perform df._need_commits(refusal);
     perform df._watch_client();
-    w := df._enter(max_seconds, idle_seconds, worker, pos);
+    w := df._enter(max_seconds, idle_seconds, worker, pos, df._backend_start());
     loop
         commit;
         set transaction isolation level read committed;

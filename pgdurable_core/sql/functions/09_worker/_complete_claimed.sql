@@ -7,12 +7,11 @@ as $$
 declare
     s record;
 begin
-    select t.state, t.seq, p.statement_class, w.login, coalesce(p.run_as, n.role, i.submitted_by) as role, i.state as instance_state into s
+    select t.state, t.seq, p.statement_class, w.login, coalesce(p.run_as, (i.settings -> 'connections' ->> p.connection)::oid::regrole, i.submitted_by) as role, i.state as instance_state into s
     from df._steps t
     join df._plan_steps p on p.plan_id = t.plan_id and p.step = t.step
     join df._instances i on i.instance_id = t.instance_id
     left join df._workers w on w.worker_id = t.worker_id
-    left join df._connections n on p.connection is not null and n.namespace = i.namespace and n.name = p.connection
     where t.instance_id = p_args ->> 'instance_id' and t.scope_id = (p_args ->> 'scope_id')::bigint and t.step = (p_args ->> 'step')::integer;
     if not found then
         raise exception 'there is no such claim' using errcode = 'PD404';

@@ -34,7 +34,7 @@ begin
         left join df._workflow_versions v on v.workflow_id = i.workflow_id and v.version = i.version
         left join df._scopes sc on s.scope_id <> 0 and sc.instance_id = s.instance_id and sc.scope_id = s.scope_id
         left join df._connections n on p.connection is not null and n.namespace = i.namespace and n.name = p.connection
-        left join lateral (select coalesce(p.run_as, n.role, i.submitted_by) as role) rr on true
+        left join lateral (select coalesce(p.run_as, (i.settings -> 'connections' ->> p.connection)::oid::regrole, i.submitted_by) as role) rr on true
         left join df._roles r on r.role = rr.role
         where p.plan_id = s.plan_id and p.step = s.step;
         if j.state is null or j.state not in ('pending', 'running') then
@@ -63,6 +63,7 @@ begin
         'timeout_s', extract(epoch from v_timeout), 'role', j.role::text, 'connection', j.connection, 'login', j.login, 'map_index', j.map_index,
         'workflow', j.workflow, 'idempotency_key', v_context ->> 'idempotency_key', 'runtime', j.run ->> 'runtime', 'callable', j.run ->> 'callable'))
         || jsonb_build_object('context', v_context, 'settings', j.role_settings, 'modules', coalesce(j.modules, '{}'),
+            'max_rows', j.settings -> 'rows', 'max_bytes', j.settings -> 'bytes',
             'has_names', j.kind = 'sql' and j.parts is not null,
             'sql', case when j.kind = 'sql' and j.parts is null then to_jsonb(j.texts) end)
         || case j.kind when 'python' then jsonb_build_object('args_json', df._fill((j.run -> 'args')::json, v_context, j.params, j.item, s.instance_id, s.plan_id, coalesce(j.parts, '{}'))::text)

@@ -6,6 +6,12 @@ declare
     v_stop text;
     v_answer text;
 begin
+    -- a repeat after a lost answer hears the same
+    select s.state into v_answer from df._steps s
+    where s.instance_id = $1 and s.scope_id = $2 and s.step = $3 and s.seq = $4 and s.state in ('retrying', 'failed', 'cancelled') and s.error is not null;
+    if found then
+        return v_answer;
+    end if;
     perform df._own_worker((select s.worker_id from df._steps s where s.instance_id = $1 and s.scope_id = $2 and s.step = $3 and s.seq = $4 and s.state = 'running'
         union all select -1 limit 1));
     v_stop := df._stop_reason($1, $4);
