@@ -113,16 +113,18 @@ def apply(
     with translated(), client.connection.transaction(force_rollback=dry_run):
         client.connection.execute("select pg_catalog.set_config('df.namespace', %s, true)", [namespace])
         _store_modules(client, files, search, modules or {})
-        for name, role in names.connections.items():
-            client.set_connection(name, role, namespace)
-        for name, value in names.variables.items():
-            client.set_variable(name, value, namespace)
         known = _workflows(client)
         for file in files:
             _execute(client, file)
             now = _workflows(client)
             changes += _changes(file, known, now)
             known = now
+        # A file may say a namespace of its own; its names mean there what they mean here.
+        for place in sorted({namespace, *(change.namespace for change in changes)}):
+            for name, role in names.connections.items():
+                client.set_connection(name, role, place)
+            for name, value in names.variables.items():
+                client.set_variable(name, value, place)
     return changes
 
 

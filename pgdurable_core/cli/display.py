@@ -102,11 +102,11 @@ class StepLine:
 
     @property
     def status(self) -> StepStatus:
-        return min((row.status for row in self.rows), key=_WORST.index)
+        return min((row.status for row in self.all_rows), key=_WORST.index)
 
     @property
     def is_finished(self) -> bool:
-        return all(row.is_finished for row in self.rows)
+        return all(row.is_finished for row in self.all_rows)
 
     @property
     def seconds(self) -> float | None:

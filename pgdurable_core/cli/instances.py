@@ -11,7 +11,7 @@ import click
 
 from pgdurable_core.cli import exits
 from pgdurable_core.cli.invocation import common_options, current
-from pgdurable_core.cli.target import open_client, resolve_target
+from pgdurable_core.cli.target import find_workflow, open_client, resolve_target
 from pgdurable_core.cli.watching import follow, short_id
 from pgdurable_core.graph.model import JsonValue
 
@@ -65,6 +65,8 @@ def start(
 ) -> int:
     """Start an instance of a workflow and print its id. Workers run it.
 
+    WORKFLOW is a name, or namespace/name.
+
     \b
     Examples:
       pgdurable start orders_daily --date 2026-11-21 --param mode=full --wait
@@ -73,14 +75,15 @@ def start(
     invocation = current()
     target = resolve_target(invocation, writes=True)
     with open_client(target) as client:
+        namespace, name = find_workflow(client, workflow, target.project.namespace)
         instance_id = client.start(
-            workflow,
+            name,
             params=read_params(params),
             logical_date=date,
             run_key=run_key,
             label=label,
             reason=reason,
-            namespace=target.project.namespace,
+            namespace=namespace,
         )
         is_attended = any(worker.is_alive for worker in client.workers())
         if not is_attended:

@@ -90,7 +90,9 @@ def run_imported(invocation: Invocation, request: RunRequest) -> RunOutcome:
         )
         for change in changes:
             invocation.say("Deployed", str(change))
-        row = _run(invocation, target, request, client, stack)
+        places = {change.name: change.namespace for change in changes}
+        namespace = places.get(request.workflow.name, target.project.namespace)
+        row = _run(invocation, target, request, client, namespace, stack)
     return RunOutcome(row, tuple(changes), tuple(_advice(target, request, row)), _hint(target, row, seeded))
 
 
@@ -145,14 +147,16 @@ def _seed(invocation: Invocation, target: Target, request: RunRequest) -> bool:
     return True
 
 
-def _run(invocation: Invocation, target: Target, request: RunRequest, client: Client, stack: ExitStack) -> InstanceRow:
+def _run(
+    invocation: Invocation, target: Target, request: RunRequest, client: Client, namespace: str, stack: ExitStack
+) -> InstanceRow:
     worker = stack.enter_context(run_worker_beside(target.dsn))
     instance_id = client.start(
         request.workflow.name,
         params=request.params,
         logical_date=request.logical_date,
         reason=f"pgdurable {request.command} --run",
-        namespace=target.project.namespace,
+        namespace=namespace,
     )
     params = "".join(f"   {name} {value}" for name, value in request.params.items())
     if not invocation.is_json:

@@ -110,6 +110,25 @@ def open_client(target: Target, application_name: str = "pgdurable") -> Iterator
         yield Client(connection)
 
 
+def find_workflow(client: Client, text: str, namespace: str) -> tuple[str, str]:
+    """Return (namespace, name) of `name` or `namespace/name`; a bare name may live in any one namespace.
+
+    Raises UsageError when several namespaces have it and the project's own is not among them. A name that nobody has
+    is returned as it is: the engine says what is wrong with it.
+    """
+    place, slash, name = text.rpartition("/")
+    if slash:
+        return place, name
+    there = [row.namespace for row in client.workflows(name=name)]
+    if namespace in there or not there:
+        return namespace, name
+    if len(there) > 1:
+        raise UsageError(
+            f"{name} is in several namespaces", hint=f"say {' or '.join(f'{one}/{name}' for one in there)}"
+        )
+    return there[0], name
+
+
 def ask(invocation: Invocation, target: Target, lines: Sequence[str], *, yes: bool) -> None:
     """Print target, role and what would happen, and ask; the embedded server is the user's own and is not asked about.
 

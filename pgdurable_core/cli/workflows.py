@@ -7,7 +7,7 @@ from rich.table import Table
 
 from pgdurable_core.cli.display import clock
 from pgdurable_core.cli.invocation import common_options, current
-from pgdurable_core.cli.target import open_client, resolve_target
+from pgdurable_core.cli.target import find_workflow, open_client, resolve_target
 
 
 @click.command()
@@ -68,9 +68,9 @@ def _switch(workflow: str, reason: str | None, *, on: bool) -> None:
     invocation = current()
     target = resolve_target(invocation, writes=True)
     with open_client(target) as client:
-        namespace = target.project.namespace
-        (client.resume if on else client.pause)(workflow, namespace, reason)
-        rows = client.workflows(name=workflow, namespace=namespace)
+        namespace, name = find_workflow(client, workflow, target.project.namespace)
+        (client.resume if on else client.pause)(name, namespace, reason)
+        rows = client.workflows(name=name, namespace=namespace)
     if invocation.is_json:
         invocation.put_json(rows[0] if rows else None)
     else:

@@ -184,6 +184,19 @@ def test_resuming_a_schedule_says_that_this_version_runs_none(on: Run) -> None:
     assert (said.status, "PD501" in said.err, "start_workflow" in said.err) == (3, True, True)
 
 
+def test_a_workflow_is_found_in_whatever_namespace_it_is_alone(on: Run, database: Database) -> None:
+    steps = "steps => array[df.step('a', run => 'select 1')]"
+    database.execute(f"select df.create_workflow('solo', namespace => 'mart', {steps})")
+    database.execute(f"select df.create_workflow('twin', namespace => 'x', {steps})")
+    database.execute(f"select df.create_workflow('twin', namespace => 'y', {steps})")
+    started(on, "solo")
+    several = on("start", "twin")
+    assert (several.status, "x/twin or y/twin" in several.err) == (2, True)
+    started(on, "y/twin")
+    found = database.execute("select namespace, workflow from df.instances order by 1")
+    assert found == [("mart", "solo"), ("y", "twin")]
+
+
 def test_a_parameter_that_is_no_assignment_is_a_usage_error(on: Run) -> None:
     assert on("start", "good", "--param", "x").status == 2
     assert on("start", "good", "--date", "tomorrow").status == 2
