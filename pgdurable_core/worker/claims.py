@@ -23,6 +23,14 @@ def lease_clock() -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a result is kept, in rows and bytes, as the instance captured it when it started."""
+
+    rows: int = 10_000
+    size: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimedStep:
     """One answer of `df.claim_step`; `text` is that answer as it came.
 
@@ -49,6 +57,7 @@ class ClaimedStep:
     env: Mapping[str, str] | None = None
     append_env: bool = False
     cwd: str | None = None
+    limits: Limits = Limits()
 
     @classmethod
     def from_json(cls, text: str) -> ClaimedStep:
@@ -78,6 +87,7 @@ class ClaimedStep:
             env=None if env is None else {name: _as_text(value) for name, value in env.items()},
             append_env=bool(raw.get("append_env")),
             cwd=raw.get("cwd"),
+            limits=_limits(raw),
         )
 
     @property
@@ -93,6 +103,11 @@ class ClaimedStep:
             "PGDURABLE_TRY_NUMBER": str(self.attempt),
             "PGDURABLE_IDEMPOTENCY_KEY": self.idempotency_key,
         }
+
+
+def _limits(raw: Mapping[str, int | None]) -> Limits:
+    default = Limits()
+    return Limits(raw.get("max_rows") or default.rows, raw.get("max_bytes") or default.size)
 
 
 def _unquoted(name: str | None) -> str | None:

@@ -7,7 +7,7 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -44,6 +44,7 @@ class Link:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._is_interrupted = False
+        self.on_notice: Callable[[psycopg.errors.Diagnostic], None] | None = None
 
     def connection(self) -> Connection:
         """Return the open connection, opening it when there is none."""
@@ -51,6 +52,8 @@ class Link:
             if self._is_interrupted:
                 raise DatabaseUnavailableError("the worker is stopping")
             opened = connect(self._dsn, application_name=self._application_name, settings=self._settings)
+            if self.on_notice is not None:
+                opened.add_notice_handler(self.on_notice)
             with self._lock:
                 self._connection = opened
         return self._connection

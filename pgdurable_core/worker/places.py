@@ -31,11 +31,11 @@ from pgdurable_core.worker.claims import (
     Skipped,
 )
 from pgdurable_core.worker.links import Backoff, Link
+from pgdurable_core.worker.notices import NoticeLog
 from pgdurable_core.worker.options import SlotStatus
 from pgdurable_core.worker.output import StepLog, storable
 from pgdurable_core.worker.python_steps import PythonExecutor
 from pgdurable_core.worker.shell_steps import ShellExecutor
-from pgdurable_core.worker.simple_query import Limits
 from pgdurable_core.worker.sql_steps import SqlExecutor
 from pgdurable_core.worker.state import Shared
 
@@ -130,15 +130,26 @@ class SqlSession(Place):
         super().__init__(shared, number)
         self._pos: str | None = None
         self._due = LONGEST_SLEEP
+        self._notices = NoticeLog(
+            Link(shared.options.dsn, f"pgdurable {shared.name} notices {number}"[:63]), shared.masker
+        )
+        self.link.on_notice = self._notices.take
 
     def turn(self, lease: Lease) -> None:
         self.enter("working")
-        [[self._pos, done]] = self.link.rows(calls.WORK, [CALL_SECONDS, 0, lease.worker_id, self._pos])
+        try:
+            [[self._pos, done]] = self.link.rows(calls.WORK, [CALL_SECONDS, 0, lease.worker_id, self._pos])
+        finally:
+            self._notices.flush()
         if done:
             self.done += done
             self.shared.note_activity()
         else:
             self.sleep(self._has_work, lambda: min(max(self._due, SHORTEST_SLEEP), LONGEST_SLEEP))
+
+    def close(self) -> None:
+        self._notices.close()
+        super().close()
 
     def _has_work(self) -> bool:
         [[has_work, due]] = self.link.rows(calls.HAS_WORK_OR_DUE, [self._pos])
@@ -287,7 +298,7 @@ class SessionSlot(StepSlot):
 
     def execute(self, attempt: Attempt, log: StepLog) -> Outcome:
         options = self.shared.options
-        executor = SqlExecutor(options.dsn, self.shared.role, options.logins, self.shared.masker, Limits())
+        executor = SqlExecutor(options.dsn, self.shared.role, options.logins, self.shared.masker)
         return executor.run(attempt, log)
 
 

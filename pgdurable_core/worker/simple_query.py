@@ -13,7 +13,7 @@ import psycopg
 from psycopg import errors, pq
 
 from pgdurable_core.engine import Connection
-from pgdurable_core.worker.claims import Attempt
+from pgdurable_core.worker.claims import Attempt, Limits
 from pgdurable_core.worker.links import cut
 from pgdurable_core.worker.processes import KILL_AFTER, LOOK_EVERY
 
@@ -41,14 +41,6 @@ class Rows:
     rows: list[list[str | None]] = field(default_factory=list)
     size: int = 0
     is_cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much of a result is kept; the engine's own limits decide what it stores."""
-
-    rows: int = 10_000
-    size: int = 16 * 1024 * 1024
 
 
 class Runner:

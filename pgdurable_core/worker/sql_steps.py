@@ -23,9 +23,10 @@ from pgdurable_core.worker.claims import (
     error,
 )
 from pgdurable_core.worker.links import SESSION_SETTINGS
+from pgdurable_core.worker.notices import notice_lines
 from pgdurable_core.worker.output import StepLog
 from pgdurable_core.worker.secrets import Masker, resolve_reference
-from pgdurable_core.worker.simple_query import CopyRefusedError, Limits, Rows, Runner, to_json
+from pgdurable_core.worker.simple_query import CopyRefusedError, Rows, Runner, to_json
 
 # Utility statements that run no user code at top level, and may therefore run under SET ROLE (hazard 5). PostgreSQL
 # itself switches to the table's owner for what an index or a view computes.
@@ -53,8 +54,8 @@ class SqlExecutor:
     else from `logins`. Only statements of a closed list run under SET ROLE instead.
     """
 
-    def __init__(self, dsn: str, role: str, logins: Mapping[str, str], masker: Masker, limits: Limits) -> None:
-        self._dsn, self._role, self._logins, self._masker, self._limits = dsn, role, logins, masker, limits
+    def __init__(self, dsn: str, role: str, logins: Mapping[str, str], masker: Masker) -> None:
+        self._dsn, self._role, self._logins, self._masker = dsn, role, logins, masker
 
     def run(self, attempt: Attempt, log: StepLog) -> Outcome:
         """Run the step. A session step is reported complete in the transaction of its effects: exactly once."""
@@ -65,7 +66,7 @@ class SqlExecutor:
             for _ in range(SPURIOUS_RUNS):
                 connection = self._login(step, may_set_role=is_autonomous)
                 try:
-                    connection.add_notice_handler(lambda notice: log.add("notice", _notice_lines(notice)))
+                    connection.add_notice_handler(lambda notice: log.add("notice", notice_lines(notice)))
                     return run(connection, attempt, log.flush_when_due)
                 except psycopg.errors.QueryCanceled as cancelled:
                     # A cancel that nobody ordered hit this statement by mistake: undone, run again, charged nothing.
@@ -96,7 +97,7 @@ class SqlExecutor:
 
     def _run_session(self, connection: Connection, attempt: Attempt, tick: Callable[[], None]) -> Outcome:
         step = attempt.step
-        runner = Runner(connection, attempt, tick, self._limits)
+        runner = Runner(connection, attempt, tick, step.limits)
         connection.autocommit = False
         with translated():
             self._set_settings(connection, step, is_local=True)
@@ -121,7 +122,7 @@ class SqlExecutor:
 
     def _run_autonomous(self, connection: Connection, attempt: Attempt, tick: Callable[[], None]) -> Outcome:
         step = attempt.step
-        runner = Runner(connection, attempt, tick, self._limits)
+        runner = Runner(connection, attempt, tick, step.limits)
         with translated():
             self._set_settings(connection, step, is_local=False)
         is_own = connection.info.user == step.role or step.role is None
@@ -148,7 +149,7 @@ class SqlExecutor:
                 Failed(
                     error(
                         "PD413",
-                        f"step {step.label}: the result is over {self._limits.rows} rows or {self._limits.size} bytes",
+                        f"step {step.label}: the result is over {step.limits.rows} rows or {step.limits.size} bytes",
                         hint="Write the rows to a table and return a count.",
                     ),
                     retryable=False,
@@ -248,8 +249,3 @@ def _copy_refused(step: ClaimedStep) -> dict[str, JsonValue]:
         f"step {step.label}: COPY from or to the client cannot run here, because nobody sends or takes the data",
         hint="Use COPY with a file or program on the server, or INSERT.",
     )
-
-
-def _notice_lines(notice: psycopg.errors.Diagnostic) -> list[str]:
-    text = f"{notice.severity}: {notice.message_primary}"
-    return [line for part in (text, notice.message_detail, notice.message_hint) if part for line in part.splitlines()]

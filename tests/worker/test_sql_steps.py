@@ -14,7 +14,6 @@ from worker_steps import KeptLog, attempt, claim
 
 from pgdurable_core.worker.claims import Abandoned, Attempt, Completed, Failed, Outcome, Reported
 from pgdurable_core.worker.secrets import Masker
-from pgdurable_core.worker.simple_query import Limits
 from pgdurable_core.worker.sql_steps import SqlExecutor
 
 ENGINE = """
@@ -42,7 +41,6 @@ class Runs:
         self.database = database
         self.role = database.owner
         self.logins: dict[str, str] = {}
-        self.limits = Limits()
         self.log = KeptLog()
 
     def attempt(self, *texts: str, **fields: Any) -> Attempt:
@@ -53,7 +51,7 @@ class Runs:
         return self.execute(self.attempt(*texts, **fields))
 
     def execute(self, running: Attempt) -> Outcome:
-        executor = SqlExecutor(self.database.dsn, self.role, self.logins, Masker(), self.limits)
+        executor = SqlExecutor(self.database.dsn, self.role, self.logins, Masker())
         outcome = executor.run(running, self.log)
         self.log.flush()
         return outcome
@@ -155,11 +153,10 @@ def test_notices_are_logged_though_the_step_fails(runs: Runs) -> None:
 
 
 def test_a_result_over_the_limit_fails_and_undoes(runs: Runs) -> None:
-    runs.limits = Limits(rows=10)
-    outcome = runs.run("insert into t values (1); select generate_series(1, 100000)")
+    outcome = runs.run("insert into t values (1); select generate_series(1, 100000)", max_rows=10)
     assert refusal(outcome) == ("PD413", False)
     assert runs.count() == 0
-    assert runs.run("select generate_series(1, 10)") == Reported("completed")
+    assert runs.run("select generate_series(1, 10)", max_rows=10) == Reported("completed")
 
 
 @pytest.mark.parametrize(

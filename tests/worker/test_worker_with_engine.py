@@ -243,7 +243,18 @@ def test_until_idle_runs_everything_there_is_and_ends(bench: Bench) -> None:
     assert worker.status().state == "stopped"
 
 
-@pytest.mark.xfail(strict=True, reason="df._session reads backend_start as the owner, who may not see another login's")
+def test_notices_of_a_plain_step_are_kept_though_it_rolled_back(bench: Bench) -> None:
+    failing = "do $x$ begin raise notice 'half way'; raise exception 'no'; end $x$ "
+    instance = bench.start("noisy", f"df.step('a', run => $${failing}$$)")
+    bench.worker()
+    assert bench.wait(instance).status == "failed"
+    until(lambda: bench.query("select count(*) from df.logs") == 1, 5)
+    assert (
+        bench.query("select key || ' ' || attempt || ' ' || stream || ' ' || line from df.logs")
+        == "a 1 notice NOTICE: half way"
+    )
+
+
 def test_a_worker_login_of_its_own_serves_a_role_in_every_lane(bench: Bench) -> None:
     server = bench.database.server
     alice, login = server.create_role(), server.create_role()
