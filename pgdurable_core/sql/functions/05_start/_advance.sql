@@ -65,6 +65,7 @@ begin
             l_ord := array[v_index];
             l_ok := array[p_vectors[1] > 0];
             q_step := '{}';
+            q_vec := '{}';
         end if;
     end if;
 
@@ -192,6 +193,8 @@ begin
                 end if;
                 if not d_settled[i] then
                     v_end_more := v_end_more + 1;
+                    update df._joins t set is_terminal = true
+                    where t.instance_id = p_instance and t.scope_id = p_scope and t.step = v_at and t.shard = 0;
                 end if;
             end loop;
             d_step := '{}';
