@@ -60,7 +60,9 @@ def write_workflows(result: ReadResult, out_dir: Path, report: str | None = None
     for workflow in result.imports:
         fates = _judge(workflow, out_dir)
         stopped = [(file, path) for file, path, fate in fates if fate == "conflict"]
-        conflicts.extend(Conflict(path, _difference(file, path)) for file, path in stopped)
+        conflicts.extend(
+            Conflict(path, _difference(file, path)) for file, path in stopped if not file.path.endswith(".json")
+        )
         for file, path, fate in fates:
             if fate == "unchanged":
                 unchanged.append(path)

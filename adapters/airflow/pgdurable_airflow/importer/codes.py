@@ -385,8 +385,8 @@ _ALL: Final = (
     _code(
         "AF161",
         "changed",
-        ".map(lambda) read as a column",
-        """The lambda only picks columns of a row by number; the
+        "row read as columns",
+        """A row is used as it is, or a lambda only picks its columns by number; the
         upstream SQL names those columns, so the value is `$item.column`.""",
     ),
     _code(

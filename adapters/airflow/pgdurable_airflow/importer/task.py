@@ -145,9 +145,28 @@ class Task:
             pull=self._pull,
         )
 
+    def _waits_for(self, task_id: str) -> bool:
+        pending, seen = list(self.facts.upstream), set[str]()
+        while pending:
+            name = pending.pop()
+            if name == task_id:
+                return True
+            facts = None if name in seen else self.around.dag.task(name)
+            seen.add(name)
+            pending.extend(facts.upstream if facts is not None else ())
+        return False
+
     def _pull(self, task_id: str, path: tuple[int, ...]) -> str:
         from pgdurable_airflow.importer.rules.results import pulled_reference
 
+        if not self._waits_for(task_id):
+            self.find(
+                "AF202",
+                f"pulls from {task_id}, which is not upstream",
+                f"The template pulls the result of `{task_id}` without waiting for it: a race, in Airflow as here.",
+                remedy=f"Put {task_id} before this task.",
+            )
+            raise UntranslatableError(f"ti.xcom_pull({task_id!r}) from a task that is not upstream")
         reference = pulled_reference(self, task_id, path)
         if reference is None:
             raise UntranslatableError(f"ti.xcom_pull({task_id!r}){''.join(f'[{number}]' for number in path)}")

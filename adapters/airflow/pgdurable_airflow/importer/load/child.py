@@ -1835,21 +1835,46 @@ def open_modules(major):
         import airflow.sdk
 
         install_legacy()
-        holder, names = airflow.sdk, [
-            "DAG", "BaseHook", "BaseOperator", "BaseSensorOperator", "Connection", "Label", "Param", "TaskGroup",
-            "Variable", "chain", "cross_downstream", "dag", "get_current_context", "setup", "task", "task_group",
-            "teardown",
-        ]
+        holder, names = (
+            airflow.sdk,
+            [
+                "DAG",
+                "BaseHook",
+                "BaseOperator",
+                "BaseSensorOperator",
+                "Connection",
+                "Label",
+                "Param",
+                "TaskGroup",
+                "Variable",
+                "chain",
+                "cross_downstream",
+                "dag",
+                "get_current_context",
+                "setup",
+                "task",
+                "task_group",
+                "teardown",
+            ],
+        )
         modules = []
     else:
         import airflow.decorators
         import airflow.models.dagbag
 
         holder, names = airflow.decorators, ["task"]
-        modules = ["airflow.operators.python", "airflow.operators.bash", "airflow.operators.empty", "airflow.utils.dates"]
+        modules = [
+            "airflow.operators.python",
+            "airflow.operators.bash",
+            "airflow.operators.empty",
+            "airflow.utils.dates",
+        ]
     for name in modules + [
-        "airflow.models.variable", "airflow.models.connection", "airflow.providers.common.sql.operators.sql",
-        "airflow.providers.standard.operators.python", "airflow.providers.standard.operators.bash",
+        "airflow.models.variable",
+        "airflow.models.connection",
+        "airflow.providers.common.sql.operators.sql",
+        "airflow.providers.standard.operators.python",
+        "airflow.providers.standard.operators.bash",
         "airflow.providers.standard.operators.empty",
     ]:
         try:

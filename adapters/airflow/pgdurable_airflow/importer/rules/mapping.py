@@ -55,6 +55,12 @@ def row_parameters(task: Task) -> tuple[str | None, RowParameters | None]:
         raise refuse_mapping(task, f"the rows of {upstream_id}, whose columns its SQL does not prove")
     if not functions:
         values: dict[str, str] | list[str] = [f"$item.{column}" for column in names]
+        task.find(
+            "AF161",
+            "%s read as columns",
+            "The parameters are the rows themselves.",
+            f"The SQL of {upstream_id} names its columns, so the values are {', '.join(values)}.",
+        )
         return upstream_id, RowParameters(values, f"One scope per row of {upstream_id}; %s are its columns in order.")
     if len(functions) > 1:
         raise refuse_mapping(task, "several .map calls")

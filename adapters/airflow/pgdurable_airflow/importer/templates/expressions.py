@@ -344,7 +344,9 @@ def _joined(parts: list[Expression]) -> Expression:
         raise UntranslatableError("a join of something that is no text")
     if all(part.kind == "constant" for part in parts):
         return Expression("".join(part.sql for part in parts), "constant")
-    return Expression(" || ".join(_sql(part) for part in parts), "text", "joined")
+    # `||` and `->>` bind alike, from the left: what is no plain name is bracketed.
+    written = [_sql(part) if part.plain or part.kind == "constant" else f"({_sql(part)})" for part in parts]
+    return Expression(" || ".join(written), "text", "joined")
 
 
 def _sql(part: Expression) -> str:

@@ -1,0 +1,203 @@
+"""Files that hang, eat memory, exit, print, raise, lie or hold secrets: each a finding, and the others go on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from airflow_oracle import AS_OF
+from pgdurable_airflow.importer import AirflowImporter
+
+from pgdurable_core.importing import ImportedWorkflow, ReadOptions, ReadResult, render_json, render_markdown
+from pgdurable_core.importing.report.model import totals
+
+QUERY = "from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator as Q\n"
+EMPTY = "from airflow.providers.standard.operators.empty import EmptyOperator\n"
+HEAD = "from datetime import datetime\nfrom airflow.sdk import DAG\n" + QUERY + EMPTY
+
+FILES = {
+    "loops.py": "from airflow.sdk import DAG\nwhile True:\n    pass\n",
+    "eats.py": "from airflow.sdk import DAG\nheld = []\nwhile True:\n    held.append(bytearray(50_000_000))\n",
+    "exits.py": "import sys\nfrom airflow.sdk import DAG\nsys.exit(3)\n",
+    "ends.py": "import os\nfrom airflow.sdk import DAG\nos._exit(0)\n",
+    "raises.py": "from airflow.sdk import DAG\n\nraise ValueError('no such table')\n",
+    "syntax.py": "from airflow.sdk import DAG\nwith DAG('x'\n",
+    "none.py": "from airflow.sdk import dag\n@dag\ndef never_called():\n    pass\n",
+    "prints.py": HEAD + "import os, sys\nprint('{\"kind\": \"end\"}')\nos.write(1, b'{\"kind\": \"end\"}\\n')\n"
+    "sys.stderr.write('x' * 300_000)\nwith DAG('prints'):\n    EmptyOperator(task_id='a')\n",
+    "forks.py": HEAD + "import os, time\nif os.fork() == 0:\n    time.sleep(60)\n    os._exit(0)\n"
+    "with DAG('forks'):\n    EmptyOperator(task_id='a')\n",
+    "cycle.py": HEAD + "with DAG('cycle'):\n    a = EmptyOperator(task_id='a')\n    b = EmptyOperator(task_id='b')\n"
+    "    a >> b >> a\n",
+    "empty_dag.py": HEAD + "with DAG('empty_dag'):\n    pass\n",
+    "missing.py": HEAD + "from airflow.providers.google.cloud.operators.bigquery import BigQueryInsertJobOperator\n"
+    "from cosmos import DbtTaskGroup, ProjectConfig\n"
+    "with DAG('constructed'):\n"
+    "    BigQueryInsertJobOperator(task_id='q', configuration={}) >> EmptyOperator(task_id='b')\n"
+    "with DAG('generated'):\n"
+    "    EmptyOperator(task_id='e') >> DbtTaskGroup(group_id='dbt', project_config=ProjectConfig('/dbt'))\n",
+    "looped.py": HEAD + "import missing_helper\nwith DAG('looped'):\n    EmptyOperator(task_id='a')\n"
+    "    for name in missing_helper.tables():\n        EmptyOperator(task_id=name)\n",
+    "optional.py": HEAD + "try:\n    import not_installed_anywhere\nexcept ImportError:\n"
+    "    not_installed_anywhere = None\n"
+    "with DAG('optional'):\n    EmptyOperator(task_id='a' if not_installed_anywhere is None else 'b')\n",
+    "legacy.py": "from airflow import DAG\nfrom airflow.operators.dummy_operator import DummyOperator\n"
+    "from airflow.providers.postgres.operators.postgres import PostgresOperator\n"
+    "from airflow.utils.dates import days_ago\n"
+    "with DAG('legacy', schedule_interval='@daily', start_date=days_ago(2), default_args={'provide_context': True}):\n"
+    "    DummyOperator(task_id='a', trigger_rule='none_failed') >> PostgresOperator(\n"
+    "        task_id='b', postgres_conn_id='wh', sql='select 1')\n",
+    "baked.py": HEAD + "import os, random\nfrom airflow.sdk import BaseHook, Variable\n"
+    "schema = Variable.get('schema')\nlogin = BaseHook.get_connection('src')\n"
+    "with DAG('baked', start_date=datetime(2026, 1, 1), schedule=os.environ.get('PGDURABLE_TEST_CRON', '@daily')):\n"
+    "    Q(task_id='t', conn_id='wh', sql=f'insert into {schema}.t select 1')\n"
+    "with DAG('secret', start_date=datetime(2026, 1, 1)):\n"
+    "    Q(task_id='t', conn_id='wh', sql=f\"select * from dblink('password={login.password}') d(x int)\")\n"
+    "with DAG('absent', start_date=datetime(2026, 1, 1)):\n"
+    "    Q(task_id='t', conn_id='wh', sql=f\"select * from {Variable.get('not_given')}.t\")\n"
+    "with DAG('today', start_date=datetime.now()):\n"
+    "    Q(task_id='t', conn_id='wh', sql=f\"select '{datetime.now():%Y-%m-%d}'\")\n"
+    "with DAG('dice', start_date=datetime(2026, 1, 1)):\n"
+    "    Q(task_id='t', conn_id='wh', sql=f'select {random.random()}')\n",
+    "strange.py": HEAD + "with DAG('für.alle'):\n    EmptyOperator(task_id='größe') >> EmptyOperator(task_id='c')\n",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory, needs_airflow: None) -> ReadResult:
+    folder = tmp_path_factory.mktemp("bad")
+    dags = folder / "dags"
+    dags.mkdir()
+    for name, text in FILES.items():
+        (dags / name).write_text(text, encoding="utf-8")
+    variables, connections = folder / "variables.json", folder / "connections.json"
+    variables.write_text(json.dumps({"schema": "dev"}))
+    connections.write_text(json.dumps({"src": "postgresql://me:verysecret@host/db"}))
+    options = ReadOptions(as_of=AS_OF, variables=variables, connections=connections, time_limit=8, memory_limit=700)
+    return AirflowImporter().read([dags], options)
+
+
+@pytest.fixture(scope="module")
+def workflows(result: ReadResult) -> Mapping[str, ImportedWorkflow]:
+    return {workflow.name: workflow for workflow in result.imports}
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "line", "words"),
+    [
+        ("loops.py", "AF002", None, "8 s"),
+        ("eats.py", "AF003", None, "700 MiB"),
+        ("exits.py", "AF001", 3, "SystemExit: 3"),
+        ("ends.py", "AF004", None, "exit 0"),
+        ("raises.py", "AF001", 3, "ValueError: no such table"),
+        ("syntax.py", "AF001", 2, "SyntaxError"),
+        ("none.py", "AF005", None, "defines no DAG"),
+        ("cycle.py", "AF001", None, "Cycle"),
+    ],
+)
+def test_a_bad_file_is_a_failure_with_its_place(
+    result: ReadResult, name: str, code: str, line: int | None, words: str
+) -> None:
+    failures = [failure for failure in result.failures if failure.path == f"dags/{name}"]
+    assert [failure.finding.code for failure in failures] == [code]
+    assert words in failures[0].finding.what
+    assert line is None or failures[0].finding.line == line
+
+
+def test_no_failure_is_a_mistake_of_the_importer(result: ReadResult) -> None:
+    assert [failure for failure in result.failures if failure.finding.code == "AF009"] == []
+
+
+def test_the_other_files_are_read_all_the_same(workflows: Mapping[str, ImportedWorkflow]) -> None:
+    assert {"prints", "forks", "optional", "constructed", "generated", "looped", "legacy", "baked"} <= set(workflows)
+
+
+def codes(workflow: ImportedWorkflow) -> set[str]:
+    return {finding.code for finding in workflow.findings}
+
+
+def test_an_operator_class_that_is_not_installed_blocks_its_task_alone(
+    workflows: Mapping[str, ImportedWorkflow],
+) -> None:
+    fidelities = {task.key: task.fidelity for task in workflows["constructed"].tasks}
+    assert fidelities == {"q": "blocked", "b": "exact"}
+    assert workflows["constructed"].graph.by_key["b"].after == ("q",)
+    assert "AF011" not in codes(workflows["constructed"])
+
+
+@pytest.mark.parametrize("name", ["generated", "looped"])
+def test_a_stub_that_builds_the_graph_blocks_the_dag(workflows: Mapping[str, ImportedWorkflow], name: str) -> None:
+    assert "AF011" in codes(workflows[name])
+    assert workflows[name].is_blocked
+    assert all(not file.path.endswith(".sql") for file in workflows[name].files)
+
+
+def test_an_optional_import_is_left_to_fail(workflows: Mapping[str, ImportedWorkflow]) -> None:
+    assert [task.key for task in workflows["optional"].tasks] == ["a"]
+    assert codes(workflows["optional"]) == set()
+
+
+def test_names_of_airflow_2_are_read_and_named(workflows: Mapping[str, ImportedWorkflow]) -> None:
+    workflow = workflows["legacy"]
+    assert {task.key: task.becomes for task in workflow.tasks} == {"a": "empty", "b": "sql"}
+    assert workflow.graph.settings(workflow.graph.by_key["b"]).connection == "wh"
+    assert workflow.graph.start_date == "2026-11-20 00:00 UTC"
+    named = " ".join(finding.what for finding in workflow.findings if finding.code == "AF012")
+    for word in ("DummyOperator", "PostgresOperator", "days_ago", "schedule_interval", "provide_context"):
+        assert word in named
+
+
+def test_what_was_fixed_while_parsing_is_found_and_named(workflows: Mapping[str, ImportedWorkflow]) -> None:
+    def fixed(name: str) -> set[tuple[str | None, str]]:
+        return {
+            (finding.task, finding.short.removesuffix(" is fixed at import"))
+            for finding in workflows[name].findings
+            if finding.code == "AF013"
+        }
+
+    assert fixed("baked") == {("t", "sql")}
+    assert fixed("today") == {("t", "sql"), (None, "start_date")}
+    assert fixed("dice") == {("t", "sql")}
+    assert workflows["today"].graph.start_date == "2026-11-22 12:00 UTC"
+    what = next(finding.what for finding in workflows["baked"].findings if finding.code == "AF013")
+    assert "Variable schema (line 7)" in what
+
+
+def test_a_secret_never_comes_out_and_stops_its_file(
+    result: ReadResult, workflows: Mapping[str, ImportedWorkflow]
+) -> None:
+    assert "AF006" in codes(workflows["secret"])
+    assert workflows["secret"].files == ()
+    assert "verysecret" not in render_json(result) + render_markdown(result)
+
+
+def test_a_variable_that_was_not_given_blocks_what_holds_it(workflows: Mapping[str, ImportedWorkflow]) -> None:
+    assert "AF015" in codes(workflows["absent"])
+    assert workflows["absent"].is_blocked
+    assert "AF015" not in codes(workflows["baked"])
+
+
+def test_ids_that_are_no_keys_get_safe_names(workflows: Mapping[str, ImportedWorkflow]) -> None:
+    workflow = workflows["f_r.alle"]
+    assert "AF016" in codes(workflow)
+    assert [(step.key, step.after) for step in workflow.graph.steps] == [("gr__e", ()), ("c", ("gr__e",))]
+    assert [file.path for file in workflow.files] == ["f_r.alle.sql", "f_r.alle.graph.json"]
+
+
+def test_an_empty_dag_is_refused_and_nothing_is_written(workflows: Mapping[str, ImportedWorkflow]) -> None:
+    assert codes(workflows["empty_dag"]) == {"AF306"}
+    assert workflows["empty_dag"].files == ()
+
+
+def test_every_task_has_one_home_and_one_fidelity(result: ReadResult) -> None:
+    for workflow in result.imports:
+        counted = totals(workflow.tasks)
+        assert sum(counted.homes.values()) == sum(counted.fidelities.values()) == counted.tasks
+        assert counted.tasks == len(workflow.graph.steps)
+
+
+def test_reports_of_a_folder_name_every_file_that_failed(result: ReadResult) -> None:
+    text = render_markdown(result)
+    for failure in result.failures:
+        assert f"`{failure.finding.place or failure.path}`" in text
+    assert Path("dags/loops.py").as_posix() in text
