@@ -10,6 +10,7 @@ import pytest
 from airflow_oracle import ROOT
 from pgdurable_airflow.importer import AirflowImporter
 from pgdurable_airflow.importer.codes import CODES
+from pgdurable_airflow.importer.coverage import coverage_table
 
 from pgdurable_core.errors import MissingDependencyError, NotSupportedHereError, UsageError
 from pgdurable_core.graph.document import graph_hash
@@ -170,3 +171,7 @@ def test_files_keep_their_bytes(tmp_path: Path) -> None:
     odd = replace(workflow("select 1"), files=(WorkflowFile("odd.sql", "a\r\nb\n"),))
     write_workflows(result(odd), tmp_path)
     assert (tmp_path / "odd.sql").read_bytes() == b"a\r\nb\n"
+
+
+def test_the_readme_lists_exactly_the_rules_there_are() -> None:
+    assert coverage_table() in (ROOT / "adapters" / "airflow" / "README.md").read_text()

@@ -23,10 +23,6 @@ from pgdurable_core.graph.model import Branch, Check, Graph, Python, Run, Sql
 from pgdurable_core.importing.findings import Finding, Home, fidelity
 from pgdurable_core.importing.protocol import ImportedTask, ImportedWorkflow, ModuleSource, Needs, WorkflowFile
 
-# Homes of blocked tasks: where they would run once nothing is in the way.
-_NATIVE_CODES = frozenset({"AF110", "AF112", "AF115", "AF117", "AF119", "AF150", "AF151", "AF164", "AF204"})
-_WORKER_CODES = frozenset({"AF133", "AF135", "AF137", "AF166"})
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -163,7 +159,7 @@ def _task(pair: tuple[Task, Draft | None], graph: Graph, key: str, findings: tup
     return ImportedTask(
         key=key,
         becomes=draft.becomes if draft is not None else "nothing yet",
-        home=draft.home if draft is not None else _home(own),
+        home=draft.home if draft is not None else _home(task),
         fidelity=fidelity(own),
         after=step.upstreams,
         rule=step.rule,
@@ -174,9 +170,9 @@ def _task(pair: tuple[Task, Draft | None], graph: Graph, key: str, findings: tup
     )
 
 
-def _home(findings: list[Finding]) -> Home:
-    code = next((finding.code for finding in findings if finding.weight == "blocked"), "")
-    return "native" if code in _NATIVE_CODES else "worker" if code in _WORKER_CODES else "operator"
+def _home(task: Task) -> Home:
+    """Say where a blocked task would run once nothing is in the way; what needs Airflow around it, under Airflow."""
+    return "operator" if any(finding.code == "AF130" for finding in task.findings) else task.home
 
 
 def _callbacks(found: DagFindings) -> dict[str, Run]:

@@ -25,7 +25,7 @@ _ALL: Final = (
         "the file runs too long",
         """The file was still being executed when its time was up, and
         was killed with everything it had started. A DAG file is executed every few seconds by Airflow's own processor,
-        which stops it too. Move work into tasks, or give it longer with --time-limit.""",
+        which stops it too. Move work into tasks.""",
     ),
     _code("AF003", "blocked", "the file takes too much memory", """The file was stopped at the memory limit."""),
     _code(

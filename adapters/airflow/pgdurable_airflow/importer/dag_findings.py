@@ -62,9 +62,9 @@ def options(found: DagFindings) -> None:
     fields = found.dag.fields
     if seconds(fields.get("dagrun_timeout")):
         found.find(
-            "AF022",
+            "AF021",
             "dagrun_timeout",
-            "A run that takes too long is failed and its tasks skipped (dagrun_timeout).",
+            "A run that takes too long is failed and the rest of its tasks skipped (dagrun_timeout).",
             "It would run on.",
             "Give the long steps an execution_timeout.",
         )

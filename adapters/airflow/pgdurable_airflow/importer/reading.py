@@ -39,7 +39,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> ReadResult:
     facts = ReadFacts(
         system=f"Airflow {session.airflow}",
         how=f"live with Airflow {session.airflow}",
-        assumed=_assumed(session, options),
+        assumed=_assumed(session, options, jobs[0].roots[0].parent),
         files=len(jobs),
         extra_files=len({file for workflow in imports for task in workflow.tasks for file in _extra(task.source)}),
         callbacks=sum(run is not None for w in imports for run in (w.graph.on_failure, w.graph.on_success)),
@@ -216,13 +216,13 @@ def _extra(source: str | None) -> list[str]:
     return source.split(" ")[1:] if source else []
 
 
-def _assumed(session: Session, options: ReadOptions) -> tuple[str, ...]:
+def _assumed(session: Session, options: ReadOptions, beside: Path) -> tuple[str, ...]:
     config = session.config
     intervals = "cron with data intervals" if config["create_cron_data_intervals"] else "cron without data intervals"
     catchup = "catchup on" if config["catchup_by_default"] else "catchup off"
     zone = str(config["default_timezone"])
     values = f"{intervals}, {catchup}, {zone.upper() if zone.lower() == 'utc' else zone}"
-    found = find_config(options)
+    found = find_config(options, beside)
     if found is None:
         return (f"no airflow.cfg found, defaults assumed: {values}",)
     return (f"{found.name} says: {values}",)

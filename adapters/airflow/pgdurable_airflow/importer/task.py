@@ -76,6 +76,8 @@ class Task:
         self.taken: set[str] = set()
         self.source_line = source_line(facts)
         self.pulled: dict[str, str] = {}
+        # Where a task belongs that no rule knows; a rule says better.
+        self.home: Home = "operator"
 
     @property
     def key(self) -> str:

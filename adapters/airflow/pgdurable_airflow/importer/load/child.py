@@ -701,8 +701,10 @@ def changed_value(value):
 
 def variable_get(key, default=NOTHING, deserialize_json=False):
     note_read(Reads.variables, key)
-    if key in Sources.variables:
-        text = Sources.variables[key]
+    # AIRFLOW_VAR_NAME of the environment holds for every way of writing the name.
+    given = key if key in Sources.variables else key.lower() if key.lower() in Sources.variables else None
+    if given is not None:
+        text = Sources.variables[given]
         if Sources.changed:
             text = changed_text(text)
         return json.loads(text) if deserialize_json else text
@@ -717,7 +719,7 @@ def variable_get(key, default=NOTHING, deserialize_json=False):
 
 def connection_get(conn_id):
     note_read(Reads.connections, conn_id)
-    fields = Sources.connections.get(conn_id)
+    fields = Sources.connections.get(conn_id) or Sources.connections.get(conn_id.lower())
     if fields is None:
         Reads.missing_connections.add(conn_id)
         mark = "pgdurable-missing-connection-%s" % conn_id
@@ -1248,7 +1250,7 @@ def branch_table(function, params):
                 read.add(key)
     subscripted = sum(isinstance(node, ast.Subscript) for s in tree.body for node in ast.walk(s))
     named = sum(isinstance(node, ast.Name) for s in tree.body for node in ast.walk(s))
-    if named != subscripted or not read:
+    if named != subscripted:
         return None
     domains = []
     for name in sorted(read):

@@ -83,33 +83,45 @@ def execute(
             "twice": twice,
             "log": str(Path(home) / "child.log"),
         }
-        lines, log = _converse(python, request, Path(home), options)
+        beside = jobs[0].roots[0].parent if jobs else None
+        lines, log = _converse(python, request, _environment(Path(home), options, beside))
     return _session(lines, log, python)
 
 
 def read_sources(options: ReadOptions) -> Sources:
-    """Read the Variables and Connections files and put sentinels where secrets stand."""
+    """Read Variables and Connections, of the environment and then of files, with sentinels where secrets stand."""
     variables: dict[str, str] = {}
+    connections: dict[str, JsonObject] = {}
+    for name, text in os.environ.items():
+        if name.startswith("AIRFLOW_VAR_"):
+            key = name.removeprefix("AIRFLOW_VAR_").lower()
+            variables[key] = f"{SENTINEL}-variable-{key}" if _SENSITIVE.search(key) else text
+        elif name.startswith("AIRFLOW_CONN_"):
+            key = name.removeprefix("AIRFLOW_CONN_").lower()
+            connections[key] = _connection(key, text)
     if options.variables is not None:
         for key, value in _mapping(options.variables).items():
             text = value if isinstance(value, str) else json.dumps(value)
             variables[key] = f"{SENTINEL}-variable-{key}" if _SENSITIVE.search(key) else text
-    connections: dict[str, JsonObject] = {}
     if options.connections is not None:
         for key, value in _mapping(options.connections).items():
             connections[key] = _connection(key, value)
     return Sources(variables, connections)
 
 
-def find_config(options: ReadOptions) -> Path | None:
-    """Say which airflow.cfg holds: the one given, else that of AIRFLOW_CONFIG or AIRFLOW_HOME."""
+def find_config(options: ReadOptions, beside: Path | None = None) -> Path | None:
+    """Say which airflow.cfg holds: the one given, that of AIRFLOW_CONFIG or AIRFLOW_HOME, or `beside` the dags folder."""
     if options.config is not None:
         if not options.config.is_file():
             raise UsageError(f"there is no file {options.config}", hint="--airflow-cfg names an airflow.cfg.")
         return options.config.resolve()
     named = os.environ.get("AIRFLOW_CONFIG")
     home = os.environ.get("AIRFLOW_HOME")
-    for candidate in (Path(named) if named else None, Path(home) / "airflow.cfg" if home else None):
+    for candidate in (
+        Path(named) if named else None,
+        Path(home) / "airflow.cfg" if home else None,
+        beside / "airflow.cfg" if beside else None,
+    ):
         if candidate is not None and candidate.is_file():
             return candidate.resolve()
     return None
@@ -168,7 +180,7 @@ def _connection(name: str, value: object) -> JsonObject:
     return shown
 
 
-def _environment(home: Path, options: ReadOptions) -> dict[str, str]:
+def _environment(home: Path, options: ReadOptions, beside: Path | None) -> dict[str, str]:
     """Give the child the caller's environment without Airflow's secrets, and its own home so that nothing is written.
 
     Names that hold secrets by Airflow's own convention (AIRFLOW_CONN_*, AIRFLOW_VAR_*, *_SECRET) are left out.
@@ -191,7 +203,11 @@ def _environment(home: Path, options: ReadOptions) -> dict[str, str]:
         "AIRFLOW__SECRETS__BACKEND": "",
         "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "True",
     }
-    config = find_config(options)
+    # The child has a home of its own; plugins stay where the user's Airflow has them.
+    for folder in (os.environ.get("AIRFLOW_HOME"), beside):
+        if folder and (Path(folder) / "plugins").is_dir():
+            environment.setdefault("AIRFLOW__CORE__PLUGINS_FOLDER", str(Path(folder) / "plugins"))
+    config = find_config(options, beside)
     environment["AIRFLOW_CONFIG"] = str(config if config is not None else home / "airflow.cfg")
     return environment
 
@@ -205,7 +221,7 @@ def _pipe() -> Iterator[tuple[int, int]]:
         os.close(read_end)
 
 
-def _converse(python: str, request: JsonObject, home: Path, options: ReadOptions) -> tuple[list[JsonObject], str]:
+def _converse(python: str, request: JsonObject, environment: dict[str, str]) -> tuple[list[JsonObject], str]:
     with _pipe() as (read_end, write_end):
         request["fd"] = write_end
         try:
@@ -216,7 +232,7 @@ def _converse(python: str, request: JsonObject, home: Path, options: ReadOptions
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 pass_fds=(write_end,),
-                env=_environment(home, options),
+                env=environment,
                 start_new_session=True,
             )
         except OSError as error:
@@ -239,7 +255,7 @@ def _converse(python: str, request: JsonObject, home: Path, options: ReadOptions
             process.wait()
             drain.join()
             process.stderr.close()
-    log = home / "child.log"
+    log = Path(request["log"])
     text = log.read_text(encoding="utf-8", errors="replace")[-2000:] if log.exists() else ""
     return lines, b"".join(errors).decode(errors="replace")[-2000:] + text
 

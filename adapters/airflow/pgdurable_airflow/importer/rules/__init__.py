@@ -12,14 +12,16 @@ from pgdurable_airflow.importer.facts import TaskFacts
 from pgdurable_airflow.importer.rules import bash, control, python, sql
 from pgdurable_airflow.importer.rules.base import take_base_arguments
 from pgdurable_airflow.importer.task import Draft, Refusal, Task
+from pgdurable_core.importing.findings import Home
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The classes a rule stands for, by full name, and what it does."""
+    """The classes a rule stands for, by full name, what it does, and where such a task belongs even when blocked."""
 
     classes: tuple[str, ...]
     convert: Callable[[Task], Draft]
+    home: Home
 
 
 _STANDARD = "airflow.providers.standard"
@@ -27,10 +29,14 @@ _COMMON_SQL = "airflow.providers.common.sql.operators.sql"
 
 RULES: Final = (
     Rule(
-        ("airflow.providers.postgres.operators.postgres.PostgresOperator", f"{_COMMON_SQL}.SQLExecuteQueryOperator"),
+        (
+            "airflow.providers.postgres.operators.postgres.PostgresOperator",
+            f"{_COMMON_SQL}.SQLExecuteQueryOperator",
+        ),
         sql.execute_query,
+        "native",
     ),
-    Rule((f"{_COMMON_SQL}.SQLCheckOperator",), sql.check),
+    Rule((f"{_COMMON_SQL}.SQLCheckOperator",), sql.check, "native"),
     Rule(
         (
             f"{_STANDARD}.operators.empty.EmptyOperator",
@@ -39,30 +45,41 @@ RULES: Final = (
             "airflow.operators.dummy_operator.DummyOperator",
         ),
         control.empty,
+        "native",
     ),
     Rule(
         (
             f"{_STANDARD}.operators.python.BranchPythonOperator",
-            "airflow.operators.python.BranchPythonOperator",
             f"{_STANDARD}.decorators.branch_python._BranchPythonDecoratedOperator",
+            "airflow.operators.python.BranchPythonOperator",
             "airflow.decorators.branch_python._BranchPythonDecoratedOperator",
         ),
         control.branch,
+        "native",
     ),
     Rule(
         (
             f"{_STANDARD}.operators.python.PythonOperator",
-            "airflow.operators.python.PythonOperator",
             f"{_STANDARD}.decorators.python._PythonDecoratedOperator",
+            "airflow.operators.python.PythonOperator",
             "airflow.decorators.python._PythonDecoratedOperator",
         ),
         python.call,
+        "worker",
     ),
     Rule(
-        (f"{_STANDARD}.decorators.bash._BashDecoratedOperator", "airflow.decorators.bash._BashDecoratedOperator"),
+        (
+            f"{_STANDARD}.decorators.bash._BashDecoratedOperator",
+            "airflow.decorators.bash._BashDecoratedOperator",
+        ),
         bash.decorated,
+        "worker",
     ),
-    Rule((f"{_STANDARD}.operators.bash.BashOperator", "airflow.operators.bash.BashOperator"), bash.command),
+    Rule(
+        (f"{_STANDARD}.operators.bash.BashOperator", "airflow.operators.bash.BashOperator"),
+        bash.command,
+        "worker",
+    ),
 )
 
 
@@ -104,6 +121,7 @@ def _converted(task: Task) -> Draft:
             f"{', '.join(changed)}.",
             "Replace it with SQL, Python or Bash, or keep this DAG in Airflow.",
         )
+    task.home = rule.home
     if facts.in_mapped_group:
         raise task.refuse(
             "AF162",

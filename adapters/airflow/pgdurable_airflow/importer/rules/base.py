@@ -143,7 +143,9 @@ def _routing(task: Task) -> None:
         )
     priority = _value(task, "priority_weight")
     weight_rule = _value(task, "weight_rule")
-    if priority not in (None, 1) or (weight_rule not in (None, "downstream") and "weight_rule" in task.facts.given):
+    # Airflow 2 holds the rule as an object of its own.
+    is_default = is_absent(weight_rule) or "downstream" in str(weight_rule).lower()
+    if priority not in (None, 1) or (not is_default and "weight_rule" in task.facts.given):
         task.find(
             "AF021",
             "priority",

@@ -59,6 +59,8 @@ def branch(task: Task) -> Draft:
             )
     count = "both values" if len(rows) == 2 else f"all {len(rows)} combinations"
     of_what = " and ".join(lifted.params)
+    if not lifted.params:
+        count, of_what = "every run", "the workflow"
     task.find(
         "AF160",
         f"same choice for {count} of {of_what}",

@@ -93,7 +93,7 @@ def callable_name(task: Task, facts: CallableFacts) -> tuple[str, CallableFacts 
     if module is not None and simple and not (around.slice_code and problem is None):
         return f"{module}:{facts.qualname}", None
     if problem is None and inside:
-        why = "asked for with --slice" if simple and module is not None else "no module:name leads to it"
+        why = "asked for with --slice-code" if simple and module is not None else "no module:name leads to it"
         task.find(
             "AF134",
             "callable copied to a file of its own",
