@@ -9,6 +9,13 @@ comment on schema df is 'pgdurable: durable workflows';
 create schema df_runners;
 comment on schema df_runners is 'pgdurable: one runner function per role';
 
+-- States as domains: PostgreSQL keeps a domain's check ready, while a table's is read anew by every statement.
+create domain df.instance_state as text
+    constraint instance_state check (value in ('pending', 'running', 'completed', 'failed', 'cancelled'));
+create domain df.step_state as text
+    constraint step_state check (value in ('waiting', 'ready', 'running', 'sleeping', 'retrying', 'completed', 'failed', 'skipped',
+        'upstream_failed', 'removed', 'cancelled'));
+
 create table df._engine (
     only_row boolean primary key default true check (only_row),
     schema_version integer not null,
@@ -168,7 +175,7 @@ create table df._instances (
     plan_id bigint not null,
     namespace text not null,
     workflow text not null,
-    state text not null default 'pending' check (state in ('pending', 'running', 'completed', 'failed', 'cancelled')),
+    state df.instance_state not null default 'pending',
     generation integer not null default 1,
     label text,
     run_key text,
@@ -221,7 +228,7 @@ create table df._steps (
     scope_id bigint not null default 0,
     step integer not null,
     plan_id bigint not null,
-    state text not null,
+    state df.step_state not null,
     lane smallint not null default 1,
     class smallint not null default 8,
     enq xid8 not null default pg_current_xact_id(),
@@ -245,10 +252,8 @@ create table df._steps (
     error jsonb,
     reason text,
     primary key (instance_id, scope_id, step),
-    constraint _steps_state check (state in ('waiting', 'ready', 'running', 'sleeping', 'retrying', 'completed',
-        'failed', 'skipped', 'upstream_failed', 'removed', 'cancelled')),
-    constraint _steps_held check ((state = 'running') = (holder is not null or worker_id is not null)),
-    constraint _steps_due check ((state in ('sleeping', 'retrying')) = (due_at is not null))
+    constraint _steps_state check ((state = 'running') = (holder is not null or worker_id is not null)
+        and (state in ('sleeping', 'retrying')) = (due_at is not null))
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05,
     autovacuum_vacuum_cost_delay = 0);
 comment on table df._steps is 'a row is made when the step becomes ready; seq is its queue position and the token of its claim';

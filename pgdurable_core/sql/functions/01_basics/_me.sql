@@ -1,5 +1,5 @@
 -- _me: the role that calls, as an oid that survives a rename and dies with the role.
+-- Without a SET clause, so that it can be inlined; every name is qualified instead.
 create or replace function df._me() returns regrole
 language sql stable
-set search_path = pg_catalog, pg_temp
-as $$ select quote_ident(current_user)::regrole $$;
+as $$ select pg_catalog.quote_ident(current_user)::pg_catalog.regrole $$;

@@ -36,8 +36,11 @@ begin
         v_context := df._context(j.logical_date, j.data_interval_start, j.data_interval_end, j.run_id, j.workflow, j.key,
             p_instance, j.try_number, v_index, p_scope);
     end if;
-    perform set_config(x.key, x.value, true) from jsonb_each_text(j.settings) x
-    where x.key <> 'statement_timeout' and current_setting(x.key, true) is distinct from x.value;
+    if j.settings ? 'more' then
+        perform set_config(x.key, x.value, true) from jsonb_each_text(j.settings -> 'more') x where x.key <> 'statement_timeout';
+    end if;
+    perform set_config('TimeZone', j.settings ->> 'TimeZone', true), set_config('DateStyle', j.settings ->> 'DateStyle', true),
+        set_config('IntervalStyle', j.settings ->> 'IntervalStyle', true), set_config('search_path', j.settings ->> 'search_path', true);
     if j.binds is not null then
         -- qualified: from here on the search path is the role's own
         for b in select x.e from pg_catalog.jsonb_array_elements(j.binds) x(e) loop

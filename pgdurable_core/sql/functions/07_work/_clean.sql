@@ -4,13 +4,7 @@ create or replace function df._clean() returns void
 language plpgsql
 as $$
 begin
-    execute 'reset all';
-    execute 'discard temp';
-    execute 'deallocate all';
-    execute 'unlisten *';
-    execute 'discard sequences';
-    perform pg_catalog.pg_advisory_unlock_all();
-    perform df._watch_client();
-    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    execute 'reset all; discard temp; deallocate all; unlisten *; discard sequences';
+    perform pg_catalog.pg_advisory_unlock_all(), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), df._watch_client();
 end
 $$;

@@ -6,7 +6,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    w text[] := array_fill(null::text, array[40]);
+    w text[] := array_fill(null::text, array[42]);
     e record;
     v_pos text[];
 begin

@@ -19,7 +19,7 @@ declare
     v_rows bigint;
     v_forced integer[];
     v_follow integer;
-    v_phase text;
+    v_phase text := 'step';
     v_state text;
     v_message text;
     v_detail text;
@@ -28,22 +28,18 @@ declare
     v_stop text;
     v_spurious integer := 0;
     v_deadlocks integer := 0;
-    v_ok boolean;
+    v_ok boolean := false;
     v_took interval;
 begin
-    perform pg_advisory_xact_lock(df._advert(v_token));
-    w[1] := 'done';
-    w[10] := null;
+    -- the advert, as df._advert writes it: seen by the watchdog and by df.running without a commit
+    perform pg_advisory_xact_lock((57089::bigint << 48) | (v_token & 281474976710655));
     -- tell the worker whose notices follow: nobody's on the fast lane
     if w[26] is not null and (w[30] = 'committed' or w[35] = 'true') then
         w[35] := (w[30] = 'committed')::text;
         raise notice using errcode = 'PD000', message = case when w[30] = 'committed' then concat_ws(':', v_instance, v_scope, v_step, v_token) else '' end;
     end if;
     loop
-        v_ok := false;
-        v_stop := null;
         begin
-            v_phase := 'step';
             if w[30] <> 'fast' and df._is_stopped(v_instance, v_token) then
                 raise exception 'stopped before it ran' using errcode = 'PD499';
             end if;
@@ -57,7 +53,7 @@ begin
                 v_phase := 'finish';
                 if w[33] is null or v_forced is not null
                     or not df._finish_simple(v_instance, v_scope, v_step, v_token, w[29]::bigint, w[33]::integer, w[34]::smallint, v_result, v_rows,
-                        v_started, w[31] = 'pending' and w[30] = 'fast') then
+                        v_started, w[31] = 'pending' and w[30] = 'fast', w[42]::integer) then
                     if df._is_stopped(v_instance, v_token) then
                         raise exception 'stopped while it ran' using errcode = 'PD499';
                     end if;
@@ -80,23 +76,31 @@ begin
         exit when v_ok;
         if v_state = '40P01' and v_deadlocks < 3 then
             v_deadlocks := v_deadlocks + 1;
+            v_phase := 'step';
             continue;
         end if;
         if v_state in ('57014', 'PD499') then
             v_stop := df._stop_reason(v_instance, v_token);
             if v_stop is null then
                 v_spurious := v_spurious + 1;
-                continue when v_spurious < 5;
+                if v_spurious < 5 then
+                    v_phase := 'step';
+                    continue;
+                end if;
             end if;
         end if;
         exit;
     end loop;
 
+    w[1] := 'done';
+    w[41] := 't';
     if v_ok then
-        if v_follow is not null then
+        -- follow what became ready, but not for ever: at most sixteen steps or 20 ms, then the queue has its turn
+        if v_follow is not null and w[13]::integer < 16 and v_started < w[14]::timestamptz + interval '20 milliseconds' then
             w[10] := v_instance;
             w[11] := case when v_scope <> 0 then df._scope_of(v_instance, v_scope, v_step, w[29]::bigint)::text else '0' end;
             w[12] := v_follow::text;
+            w[13] := (w[13]::integer + 1)::text;
         end if;
         v_took := clock_timestamp() - v_started;
         if w[30] <> 'fast' or v_took > interval '50 milliseconds' then

@@ -1,7 +1,7 @@
 -- work: claim and run steps until idle or out of time. One transaction per turn.
 --
 -- A procedure that commits cannot have a SET clause, so after every COMMIT it pins the search path
--- before it names anything, and holds no operator and no table.
+-- before it names anything, and holds no operator and no table (a subscript and IS NULL are neither).
 create or replace procedure df.work(
     in max_seconds numeric default 30,
     in idle_seconds numeric default 0,
@@ -28,11 +28,11 @@ begin
         commit;
         set transaction isolation level read committed;
         perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-        if df._ran(w) then
+        if w[41] is not null then
             perform df._clean();
         end if;
         w := df._turn(w);
-        exit when df._is_over(w);
+        exit when w[1] is null;
     end loop;
     commit;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);

@@ -1,0 +1,71 @@
+-- _claim: claim one ready step: with a commit first, or on the one-commit lane.
+--
+-- A step takes the one-commit lane when it earned it, was queued after the crash horizon, and no
+-- suspect runs. Touches few relations: above sixteen locks a transaction leaves the fast path.
+--
+-- Locks   the step row (skip locked); the instance row on its first committed claim.
+create or replace function df._claim(w text[], p_instance text, p_scope bigint, p_step integer) returns text[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+    j record;
+    v_now constant timestamptz := clock_timestamp();
+    v_fast boolean;
+    v_name text;
+begin
+    w[10] := null;
+    select i.state, i.generation, p.kind, p.timeout, t.plan_id, t.seq, t.enq, t.is_suspect, p.next_step, p.next_lane,
+        coalesce(p.run_as::oid::text, i.settings -> 'connections' ->> p.connection, i.submitted_by::oid::text) as role,
+        case when p.timeout is not null or i.settings @? '$.*.more.statement_timeout' then i.settings end as settings
+    into j
+    from df._steps t
+    join df._plan_steps p on p.plan_id = t.plan_id and p.step = t.step
+    left join df._instances i on i.instance_id = t.instance_id
+    where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step and t.state = 'ready' and t.lane in (1, 2)
+    for no key update of t skip locked;
+    if not found then       -- another session has taken it
+        w[1] := 'again';
+        return w;
+    end if;
+
+    if j.state is null or j.state not in ('pending', 'running') then
+        update df._steps t set state = 'cancelled', finished_at = clock_timestamp(), reason = 'the instance is ' || coalesce(j.state, 'gone')
+        where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step;
+        perform df._end_solo(j.seq);
+        w[1] := 'again';
+        return w;
+    end if;
+    if j.kind <> 'map' and strpos(w[36], ',' || j.role || ',') = 0 then
+        perform df._end_solo(j.seq);    -- not ours to run: another login's sessions have positions of their own
+        w[1] := 'again';
+        return w;
+    end if;
+
+    v_fast := j.kind = 'map';
+    if not v_fast and not j.is_suspect and w[38] is null and j.enq >= w[37]::xid8 then
+        v_name := j.plan_id || ':' || p_step || ',';
+        v_fast := strpos(w[39], ',' || v_name) > 0;
+        if not v_fast and exists (select from df._step_lanes l where l.plan_id = j.plan_id and l.step = p_step and l.fast_streak >= 20) then
+            v_fast := true;
+            w[39] := right(w[39], 2000) || v_name;
+        end if;
+    end if;
+    if not v_fast then
+        update df._steps t
+        set state = 'running', holder = w[2]::bigint, started_at = v_now,
+            deadline_at = v_now + least(j.timeout, df._timeout(j.settings -> j.role -> 'more' ->> 'statement_timeout'))
+        where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step;
+        if j.state = 'pending' then
+            perform df._mark_running(p_instance, v_now);
+        end if;
+    end if;
+    return array[case when v_fast then 'fast' else 'claimed' end] || w[2:9]
+        || array[null, null, null, w[13], w[14], p_instance, p_scope::text, p_step::text, j.seq::text, j.kind,
+            'df_runners.run_' || j.role] || w[21:27]
+        || array[v_now::text, j.plan_id::text, case when v_fast then 'fast' else 'committed' end, j.state, j.is_suspect::text,
+            j.next_step::text, j.next_lane::text] || w[35:41] || j.generation::text;
+end
+$$;
