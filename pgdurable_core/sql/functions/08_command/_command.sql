@@ -16,7 +16,8 @@ begin
     elsif p_args ->> 'kind' = 'retry' and i.state in ('pending', 'running') and not exists (
         select from df._commands c where c.instance_id = i.instance_id and c.kind = 'cancel') then
         raise exception 'instance % is still %', i.instance_id, i.state using errcode = 'PD409', hint = format('Cancel it first: select df.cancel(%L)', i.instance_id);
-    elsif p_args ->> 'kind' = 'retry' and i.state = 'completed' then
+    elsif p_args ->> 'kind' = 'retry' and i.state = 'completed' and not exists (
+        select from df._steps s where s.instance_id = i.instance_id and s.state in ('failed', 'upstream_failed')) then
         raise exception 'instance % is completed; nothing in it failed', i.instance_id using errcode = 'PD409', hint = 'Start a new instance.';
     end if;
     insert into df._commands (instance_id, kind, args, submitted_by, actor, reason, traceparent)

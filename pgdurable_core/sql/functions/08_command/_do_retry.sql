@@ -21,7 +21,7 @@ declare
     v_maps integer[];
 begin
     select x.state, x.plan_id, x.generation into i from df._instances x where x.instance_id = p_instance;
-    if i.state not in ('failed', 'cancelled') then
+    if i.state not in ('completed', 'failed', 'cancelled') then
         return 'the instance is ' || i.state;
     end if;
     select count(*) into v_open from df._steps s where s.instance_id = p_instance and s.state in ('ready', 'running', 'sleeping', 'retrying');
@@ -36,7 +36,10 @@ begin
     select array_agg(distinct coalesce(p.gather, s.step)) into v_failed
     from df._steps s join df._plan_steps p on p.plan_id = s.plan_id and p.step = s.step
     where s.instance_id = p_instance and s.state in ('failed', 'upstream_failed', 'cancelled', 'ready', 'sleeping', 'retrying');
-    -- never reached before the cancel: also to be decided anew
+    -- never reached before the cancel, perhaps behind a cascade that was still under way: to be decided anew
+    v_failed := v_failed || array(select p.step from df._plan_steps p
+        where p.plan_id = i.plan_id and p.parent is null and p.kind not in ('start', 'end')
+          and not exists (select from df._steps s where s.instance_id = p_instance and s.scope_id = 0 and s.step = p.step));
     with recursive after(step) as (
         select unnest(v_failed)
         union

@@ -20,7 +20,8 @@ declare
     v_state text;
     q_step integer[] := '{}';
     q_vec integer[] := '{}';
-    v_lanes smallint[];
+    v_forced boolean;
+    v_unsettled integer := 0;
 begin
     -- the end: sinks that stay as they are have arrived
     select count(*) filter (where s.state not in ('failed', 'upstream_failed', 'cancelled')), count(*) filter (where s.state in ('failed', 'upstream_failed', 'cancelled'))
@@ -59,7 +60,14 @@ begin
             where (u.step - 2) = any(p_maps)
         ) a;
         v := array[v1, v2, v3, v4, v5];
-        v_what := case when x.rule = 'always' or x.n = 0 then 'run'
+        -- a branch that stays chose already, and skips again what it did not choose
+        select coalesce(bool_or(x.step = any(df._judge('branch', s.result, p_plan, b.step))), false) into v_forced
+        from unnest(x.upstream) u(step)
+        join df._plan_steps b on b.plan_id = p_plan and b.step = u.step and b.kind = 'branch'
+        join df._steps s on s.instance_id = p_instance and s.scope_id = 0 and s.step = u.step and s.state = 'completed'
+        where not u.step = any(p_cleared);
+        v_what := case when v_forced then 'skipped'
+            when x.rule = 'always' or x.n = 0 then 'run'
             when x.is_join and v = '{0,0,0,0,0}' then 'wait'
             when v = '{0,0,0,0,0}' then 'wait'
             else df._decide(x.rule, v_n, v[1], v[2], v[3], v[4], v[5]) end;
@@ -83,11 +91,22 @@ begin
             on conflict (instance_id, scope_id, step) do update set state = excluded.state, finished_at = excluded.finished_at where t.state = 'waiting';
             q_step := q_step || x.step;
             q_vec := q_vec || df._vector(v_state);
+            if v[1] + v[2] + v[3] + v[4] + v[5] < v_n then
+                v_unsettled := v_unsettled + 1;     -- a token until the last of its own upstreams arrives
+            end if;
         end if;
     end loop;
+    update df._joins j set n = j.n + v_unsettled where j.instance_id = p_instance and j.scope_id = 0 and j.step = p_end and j.shard = 0;
     if q_step <> '{}' then
         perform df._advance(p_instance, p_plan, 0, q_step, q_vec);
     end if;
+    -- everything had ended when it was cancelled: nobody is left to bring the last token
+    select j.n, j.s, j.f into x from df._joins j where j.instance_id = p_instance and j.scope_id = 0 and j.step = p_end and j.shard = 0;
+    if x.s + x.f >= x.n then
+        perform df._finish_instance(p_instance, case when x.f > 0 then 'failed' else 'completed' end);
+    end if;
+    delete from df._joins j using df._plan_steps e
+    where j.instance_id = p_instance and j.scope_id = 0 and j.step = p_end and e.plan_id = p_plan and e.step = p_end and not e.is_join;
     perform df._wake(array(select l.lane from df._lanes l), true);
 end
 $$;

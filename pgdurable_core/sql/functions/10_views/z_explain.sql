@@ -24,7 +24,7 @@ begin
             v_out := v_out || rtrim(format('  %-15s %-30s %-8s %s', r.status, r.key || coalesce('[' || r.map_index || ']', ''), r.kind,
                 concat_ws('  ',
                     case when r.status = 'waiting' then coalesce('waits for ' || r.waits_for, 'rule ' || r.rule) end,
-                    case when r.attempt > 1 or r.status in ('retrying', 'failed') then format('attempt %s of %s', r.attempt, r.max_attempts) end,
+                    case when r.attempt > 1 or (r.status in ('retrying', 'failed') and r.attempt > 0) then format('attempt %s of %s', r.attempt, r.max_attempts) end,
                     case when r.status = 'retrying' then format('again at %s', to_char(r.due_at, 'HH24:MI:SS')) end,
                     case when r.status = 'running' then format('pid %s since %s', coalesce(r.pid::text, '?'), to_char(r.started_at, 'HH24:MI:SS')) end,
                     case when r.status = 'completed' and r.row_count is not null then format('%s row%s', r.row_count, case when r.row_count = 1 then '' else 's' end) end,
