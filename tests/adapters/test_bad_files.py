@@ -59,6 +59,10 @@ FILES = {
     "    Q(task_id='t', conn_id='wh', sql=f\"select '{datetime.now():%Y-%m-%d}'\")\n"
     "with DAG('dice', start_date=datetime(2026, 1, 1)):\n"
     "    Q(task_id='t', conn_id='wh', sql=f'select {random.random()}')\n",
+    "namesakes.py": "from airflow.sdk import DAG, task\n"
+    "def first():\n    @task\n    def load():\n        return 1\n    return load()\n"
+    "def second():\n    @task\n    def load():\n        return 2\n    return load()\n"
+    "with DAG('namesakes'):\n    first() >> second()\n",
     "strange.py": HEAD + "with DAG('für.alle'):\n    EmptyOperator(task_id='größe') >> EmptyOperator(task_id='c')\n",
 }  # fmt: skip
 
@@ -182,6 +186,11 @@ def test_ids_that_are_no_keys_get_safe_names(workflows: Mapping[str, ImportedWor
     assert "AF016" in codes(workflow)
     assert [(step.key, step.after) for step in workflow.graph.steps] == [("gr__e", ()), ("c", ("gr__e",))]
     assert [file.path for file in workflow.files] == ["f_r.alle.sql", "f_r.alle.graph.json"]
+
+
+def test_two_nested_functions_of_one_name_are_never_mixed_up(workflows: Mapping[str, ImportedWorkflow]) -> None:
+    assert {task.fidelity for task in workflows["namesakes"].tasks} == {"blocked"}
+    assert "AF133" in codes(workflows["namesakes"])
 
 
 def test_an_empty_dag_is_refused_and_nothing_is_written(workflows: Mapping[str, ImportedWorkflow]) -> None:

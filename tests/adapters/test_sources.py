@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from pgdurable_airflow.importer.load.live import SENTINEL, find_config, read_sources
+from pgdurable_airflow.importer.reading import find_jobs
 
 from pgdurable_core.errors import UsageError
 from pgdurable_core.importing import ReadOptions
@@ -70,3 +71,18 @@ def test_airflow_cfg_is_found_where_airflow_would_find_it_or_beside_the_dags(
     assert find_config(ReadOptions(config=beside), tmp_path) == beside
     with pytest.raises(UsageError):
         find_config(ReadOptions(config=tmp_path / "absent.cfg"))
+
+
+def test_a_folder_gives_the_files_that_could_hold_a_dag_wherever_it_lies(tmp_path: Path) -> None:
+    dags = tmp_path / ".hidden" / "dags"
+    for name, text in (
+        ("a.py", "from airflow.sdk import DAG"),
+        ("sub/b.py", "import airflow  # dag"),
+        ("c.py", "print(1)"),
+        (".git/d.py", "from airflow.sdk import DAG"),
+    ):
+        (dags / name).parent.mkdir(parents=True, exist_ok=True)
+        (dags / name).write_text(text)
+    assert [job.path.relative_to(dags).as_posix() for job in find_jobs([dags])] == ["a.py", "sub/b.py"]
+    assert find_jobs([dags / "sub" / "b.py"])[0].roots == (dags,)
+    assert len(find_jobs([dags, dags / "a.py"])) == 2

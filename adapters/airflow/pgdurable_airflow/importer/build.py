@@ -51,6 +51,7 @@ def build_workflow(reading: Reading, around: Surroundings) -> ImportedWorkflow:
     for facts in dag.tasks:
         task = Task(facts, around)
         drafts[facts.task_id] = (task, convert(task))
+    _refuse_namesakes(drafts)
     for task, draft in list(drafts.values()):
         # Options that would change the run block a task as much as an operator without a rule.
         if draft is not None and any(finding.weight == "blocked" for finding in task.findings):
@@ -78,6 +79,26 @@ def build_workflow(reading: Reading, around: Surroundings) -> ImportedWorkflow:
         )
     about.placeholders(graph, found, {step.key: repr(step) for step in graph.steps} | {"": repr(graph)})
     return _finished(reading, around, graph, drafts, found, pinned, slices, schedule.facts)
+
+
+def _refuse_namesakes(drafts: dict[str, tuple[Task, Draft | None]]) -> None:
+    """Refuse to copy out two callables of one name: the file that holds them could keep only one."""
+    places: dict[str, set[tuple[object, int | None]]] = {}
+    for _, draft in drafts.values():
+        if draft is not None and draft.sliced is not None:
+            places.setdefault(draft.sliced.name, set()).add((draft.sliced.file, draft.sliced.line))
+    for task, draft in list(drafts.values()):
+        if draft is None or draft.sliced is None or len(places[draft.sliced.name]) == 1:
+            continue
+        name = draft.sliced.name
+        task.refuse(
+            "AF133",
+            f"several functions are called {name}",
+            f"Several nested functions are called `{name}`, so they cannot be copied to one file.",
+            "Give them different names, or move them to the top level of a module.",
+            line=draft.sliced.def_line,
+        )
+        drafts[task.key] = (task, None)
 
 
 def _finished(

@@ -57,7 +57,7 @@ def find_jobs(paths: Sequence[Path]) -> list[Job]:
     for path in paths:
         whole = path.resolve()
         if whole.is_dir():
-            files = sorted(file for file in whole.rglob("*.py") if _might_hold_dag(file))
+            files = sorted(file for file in whole.rglob("*.py") if _might_hold_dag(file, whole))
             jobs += [Job(file, _roots(whole)) for file in files]
         elif whole.is_file():
             above = next((folder for folder in whole.parents if folder.name == "dags"), whole.parent)
@@ -77,9 +77,9 @@ def _roots(dags: Path) -> tuple[Path, ...]:
     return (dags, plugins) if plugins.is_dir() else (dags,)
 
 
-def _might_hold_dag(path: Path) -> bool:
-    """Follow Airflow's safe mode (airflow/utils/file.py, might_contain_dag)."""
-    if any(part.startswith(".") or part == "__pycache__" for part in path.parts):
+def _might_hold_dag(path: Path, folder: Path) -> bool:
+    """Follow Airflow's safe mode (airflow/utils/file.py, might_contain_dag); hidden folders below are left out."""
+    if any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(folder).parts):
         return False
     try:
         content = path.read_bytes().lower()

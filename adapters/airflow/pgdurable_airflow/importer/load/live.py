@@ -110,7 +110,7 @@ def read_sources(options: ReadOptions) -> Sources:
 
 
 def find_config(options: ReadOptions, beside: Path | None = None) -> Path | None:
-    """Say which airflow.cfg holds: the one given, that of AIRFLOW_CONFIG or AIRFLOW_HOME, or `beside` the dags folder."""
+    """Say which airflow.cfg holds: the one given, that of AIRFLOW_CONFIG or AIRFLOW_HOME, or one `beside` the dags."""
     if options.config is not None:
         if not options.config.is_file():
             raise UsageError(f"there is no file {options.config}", hint="--airflow-cfg names an airflow.cfg.")
