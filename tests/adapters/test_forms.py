@@ -54,6 +54,8 @@ FATES = {
     "bracket": "AF114",
     "role": "AF113",
     "procedure": "AF111",
+    "vacuum": "AF111",
+    "index": "AF205",
     "commits": "AF115",
     "units": "AF110",
     "lookalikes": "AF153",
@@ -114,7 +116,7 @@ def test_the_text_of_sql_is_kept_and_brackets_come_off(workflows: Mapping[str, I
     assert found["swapped"] == "select $item.sum"
     assert found["scalar"] == "insert into log values ($source.sum)"
     assert steps(workflows["sql"])["role"].run_as == "analyst"
-    assert steps(workflows["sql"])["procedure"].statement_class == "autonomous"
+    assert {steps(workflows["sql"])[key].statement_class for key in ("procedure", "vacuum", "index")} == {"autonomous"}
     assert steps(workflows["sql"])["positional"].each == "source"
 
 

@@ -80,6 +80,8 @@ with DAG(
     Q(task_id="bracket", sql="BEGIN;\n-- empty it\ntruncate t;\ninsert into t select * from s;\nCOMMIT;\n")
     Q(task_id="role", sql="SET ROLE analyst; drop table if exists r; create table r as select * from s")
     Q(task_id="procedure", autocommit=True, sql="call etl.refresh_in_batches()")
+    Q(task_id="vacuum", sql="vacuum (analyze) t", autocommit=True)
+    Q(task_id="index", sql="create index concurrently i on t (a)")
     Q(task_id="commits", sql="insert into a select 1; commit; insert into b select 2")
     Q(task_id="units", autocommit=True, sql=["insert into job_log values ('start')", "call heavy()"])
     Q(

@@ -185,8 +185,9 @@ _ALL: Final = (
     _code(
         "AF111",
         "changed",
-        "CALL outside a transaction",
-        """With autocommit a procedure may commit inside. The step
+        "outside a transaction",
+        """With autocommit a procedure may commit inside, and VACUUM and its
+        like run at all. The step
         is of class `autonomous`: a worker runs it outside any transaction, at least once.""",
     ),
     _code(
@@ -456,6 +457,13 @@ _ALL: Final = (
         "branch to an unknown task",
         """The branch can return an id that is no task of this DAG.
         Airflow fails the task then.""",
+    ),
+    _code(
+        "AF205",
+        "mend",
+        "refused inside a transaction",
+        """PostgreSQL runs this statement only outside a transaction, and without autocommit Airflow opens one: the
+        task fails today. Here the step is of class `autonomous` and runs.""",
     ),
     # AF3xx: no home in this version
     _code(

@@ -112,6 +112,29 @@ def starts_with_call(sql: str) -> bool:
     return len(spans) == 1 and re.match(r"(call|do)\b", sql[slice(*spans[0])], re.I) is not None
 
 
+def no_transaction_word(sql: str) -> str | None:
+    """Name the statement, if it is a single one that PostgreSQL runs outside a transaction block only.
+
+    PostgreSQL 18: every caller of PreventInTransactionBlock in src/backend/tcop/utility.c and below.
+    """
+    spans = statements(sql)
+    if len(spans) != 1:
+        return None
+    text = " ".join(_blanked(sql)[slice(*spans[0])].lower().split())
+    match = re.match(
+        r"vacuum\b|(?:create(?: unique)?|drop|re)\s?index\b.*\bconcurrently\b|reindex (?:\(.*\) )?(?:database|system)\b"
+        r"|alter system\b|(?:create|drop) (?:database|tablespace)\b"
+        r"|alter table .* detach partition .* concurrently\b",
+        text,
+    )
+    if match is None:
+        return None
+    word = text.split("(")[0].split()[0].upper()
+    if "concurrently" not in text:
+        return word
+    return f"{word} CONCURRENTLY" if word in ("REINDEX", "ALTER") else f"{word} INDEX CONCURRENTLY"
+
+
 def joined(parts: Sequence[str]) -> str:
     """Join a list of statements to one text; each keeps its own characters."""
     closed = []

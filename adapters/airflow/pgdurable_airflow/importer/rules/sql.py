@@ -13,6 +13,7 @@ from pgdurable_airflow.importer.sqltext import (
     joined,
     leading_role,
     literal,
+    no_transaction_word,
     only_reads,
     put_in,
     starts_with_call,
@@ -20,7 +21,7 @@ from pgdurable_airflow.importer.sqltext import (
 )
 from pgdurable_airflow.importer.task import Draft, Task
 from pgdurable_airflow.importer.templates import UntranslatableError, render_texts
-from pgdurable_core.graph.model import Check, Sql
+from pgdurable_core.graph.model import Check, Sql, StatementClass
 
 _DEFAULT_HANDLER = "fetch_all_handler"
 
@@ -48,7 +49,6 @@ def execute_query(task: Task) -> Draft:
         text.comments.append(f"A list of {count} statements in Airflow: one transaction and one retry unit, as here.")
     autocommit = bool(task.take("autocommit")) if task.take("autocommit") is not None else False
     run_as = _reshape(task, text)
-    statement_class = None
     if autocommit and is_list and len(parts) > 1:
         raise task.refuse(
             "AF110",
@@ -56,14 +56,7 @@ def execute_query(task: Task) -> Draft:
             "Each statement of the list commits by itself (autocommit), so the first survives a failure of the second.",
             "Make one task of each statement.",
         )
-    if autocommit and starts_with_call(text.sql):
-        statement_class = "autonomous"
-        task.find(
-            "AF111",
-            "CALL with autocommit: outside a transaction",
-            "A procedure is called with autocommit, so it may commit inside.",
-            "A worker calls it outside any transaction, at least once.",
-        )
+    statement_class = _statement_class(task, text.sql, autocommit)
     _result(task, is_list)
     comments = list(text.comments)
     if each is not None and mapped is not None:
@@ -71,12 +64,12 @@ def execute_query(task: Task) -> Draft:
     return Draft(
         run=Sql(text.sql),
         home="native",
-        becomes=_becomes(task, text.sql, each),
+        becomes="sql, outside a transaction" if statement_class else _becomes(text.sql, each),
         bind=text.bind,
         each=each,
         connection=_connection(task),
         run_as=run_as,
-        statement_class="autonomous" if statement_class else None,
+        statement_class=statement_class,
         comments=tuple(comments),
         files=text.files,
         references=text.references,
@@ -301,7 +294,31 @@ def _reshape(task: Task, text: _Text) -> str | None:
     return role
 
 
-def _becomes(task: Task, sql: str, each: str | None) -> str:
+def _statement_class(task: Task, sql: str, autocommit: bool) -> StatementClass | None:
+    """Say which texts run outside a transaction: a CALL with autocommit, and what PostgreSQL refuses inside one."""
+    utility = no_transaction_word(sql)
+    if utility is not None and not autocommit:
+        task.find(
+            "AF205",
+            f"{utility} without autocommit fails in Airflow",
+            f"PostgreSQL refuses {utility} inside a transaction, and the task opens one (autocommit is off).",
+            "Here it runs outside a transaction.",
+            "Set autocommit=True.",
+        )
+        return "autonomous"
+    if autocommit and (utility is not None or starts_with_call(sql)):
+        what = f"{utility} runs" if utility is not None else "A procedure, which may commit inside, is called"
+        task.find(
+            "AF111",
+            f"{utility or 'CALL'} with autocommit: outside a transaction",
+            f"{what} with autocommit.",
+            "A worker runs it outside any transaction, at least once.",
+        )
+        return "autonomous"
+    return None
+
+
+def _becomes(sql: str, each: str | None) -> str:
     if each is not None:
         return f"sql, one per row of {each}"
     return "sql" if only_reads(sql) else "sql, one transaction"
