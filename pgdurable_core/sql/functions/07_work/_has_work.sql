@@ -22,6 +22,8 @@ begin
     end if;
     select array_agg(x) into v_late from pg_snapshot_xip(p_seen) x where pg_visible_in_snapshot(x, pg_current_snapshot());
     return v_late is not null and exists (select from df._steps t where t.state = 'ready' and t.lane = 1 and t.class = 8 and t.enq = any(v_late))
-        or exists (select from df._sessions s where s.pid = pg_backend_pid());
+        -- a session that died: found here too, so that psql alone recovers without a tick
+        or exists (select from df._sessions s where s.pid = pg_backend_pid()
+            or s.postmaster_started is distinct from pg_postmaster_start_time() or not exists (select from pg_stat_get_activity(s.pid)));
 end
 $$;

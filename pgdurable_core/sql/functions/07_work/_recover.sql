@@ -6,7 +6,9 @@
 -- Everything queued before now is claimed with a commit first (crash horizon), and a new epoch makes
 -- every session offer the whole queue once more, since claims that were rolled back lie behind them.
 --
--- Locks   one advisory lock; the engine row; the step rows caught.
+-- What had a stop row is cancelled or has failed in time, as if it had stopped when it was told to.
+--
+-- Locks   one advisory lock; _step_lanes; the step rows caught and what follows from them; the engine row.
 create or replace function df._recover() returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -17,7 +19,6 @@ declare
     v_caught integer;
     v_solo bigint;
     r record;
-    v_error jsonb;
 begin
     select array_agg(s.session_id), bool_and(s.postmaster_started is distinct from pg_postmaster_start_time())
     into v_dead, v_restarted
@@ -38,16 +39,12 @@ begin
     end if;
     select count(*) into v_caught from df._steps s where s.state = 'running' and s.holder = any(v_dead);
     select e.solo_token into v_solo from df._engine e;
-    update df._engine e
-    set epoch = e.epoch + 1, crash_horizon = pg_snapshot_xmax(pg_current_snapshot()),
-        solo_token = case when e.solo_session = any(v_dead) then null else e.solo_token end,
-        solo_session = case when e.solo_session = any(v_dead) then null else e.solo_session end;
     if not v_restarted then
         delete from df._step_lanes;
     end if;
     for r in
         select s.instance_id, s.scope_id, s.step, s.seq, s.attempt, s.generation, s.started_at, s.holder, s.caught, p.lane, sc.map_index,
-            s.charged + (s.is_suspect and s.seq = v_solo and v_caught = 1 and not v_restarted)::integer as charged
+            df._stop_reason(s.instance_id, s.seq) as stop, s.charged + (s.is_suspect and s.seq = v_solo and v_caught = 1 and not v_restarted)::integer as charged
         from df._steps s
         join df._plan_steps p on p.plan_id = s.plan_id and p.step = s.step
         left join df._scopes sc on sc.instance_id = s.instance_id and sc.scope_id = s.scope_id
@@ -55,11 +52,19 @@ begin
         order by s.instance_id, s.scope_id, s.step
         for no key update of s
     loop
-        v_error := jsonb_build_object('sqlstate', 'PD410', 'message', 'the attempt vanished with its session');
-        insert into df._attempts (instance_id, scope_id, step, generation, attempt, map_index, seq, outcome, error, started_at, holder)
-        values (r.instance_id, r.scope_id, r.step, r.generation, r.attempt + 1, r.map_index, r.seq, 'lost', v_error, r.started_at, r.holder)
-        on conflict do nothing;
-        if r.charged >= 3 or r.caught + 1 >= 10 then
+        if r.stop is null then
+            insert into df._attempts (instance_id, scope_id, step, generation, attempt, map_index, seq, outcome, error, started_at, holder)
+            values (r.instance_id, r.scope_id, r.step, r.generation, r.attempt + 1, r.map_index, r.seq, 'lost',
+                '{"sqlstate": "PD410", "message": "the attempt vanished with its session"}', r.started_at, r.holder)
+            on conflict do nothing;
+        end if;
+        if r.stop = 'cancel' then
+            perform df._cancel_step(r.instance_id, r.scope_id, r.step, r.seq, r.started_at);
+        elsif r.stop = 'timeout' then
+            -- it would not stop, so its session was ended; the step is known and nobody is suspected
+            perform df._fail_attempt(r.instance_id, r.scope_id, r.step, r.seq,
+                '{"sqlstate": "PD408", "message": "the attempt ran longer than its timeout, and its session was ended"}', true, r.started_at);
+        elsif r.charged >= 3 or r.caught + 1 >= 10 then
             update df._steps s set charged = r.charged, caught = r.caught + 1
             where s.instance_id = r.instance_id and s.scope_id = r.scope_id and s.step = r.step;
             perform df._finish_step(r.instance_id, r.scope_id, r.step, r.seq, 'failed', null, null,
@@ -75,6 +80,11 @@ begin
             where s.instance_id = r.instance_id and s.scope_id = r.scope_id and s.step = r.step;
         end if;
     end loop;
+    -- last, as whoever ends a suspect's run has it: after joins and instances
+    update df._engine e
+    set epoch = e.epoch + 1, crash_horizon = pg_snapshot_xmax(pg_current_snapshot()),
+        solo_token = case when e.solo_session = any(v_dead) then null else e.solo_token end,
+        solo_session = case when e.solo_session = any(v_dead) then null else e.solo_session end;
     delete from df._stops t where t.session_id = any(v_dead);
     delete from df._sessions s where s.session_id = any(v_dead);
     return cardinality(v_dead);
