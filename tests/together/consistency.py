@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """What must hold whenever nothing runs, whatever happened before.
 
 Each query returns what breaks one rule; all must return nothing.

@@ -174,13 +174,16 @@ def open_rows(connect: Callable[[], Connection]) -> object:
     """Show everything about the first instances that are open, for the message of a failed test."""
     with connect() as connection:
         rows = connection.execute(
-            "select i.instance_id, i.workflow, i.state, i.generation, (select array_agg(e.kind order by event_id) from df._events e "
-            "    where e.instance_id = i.instance_id), "
-            "  (select string_agg(concat_ws(' ', E'\n', p.step, p.key, p.kind, p.rule, p.upstream, p.is_join, s.scope_id, s.state, "
-            "       s.lane, s.holder, s.is_settled, s.generation, s.due_at), '' order by p.step) "
-            "   from df._plan_steps p left join df._steps s on s.instance_id = i.instance_id and s.step = p.step where p.plan_id = i.plan_id), "
-            "  (select string_agg(E'\n' || j::text, '' order by j.step, j.shard) from df._joins j where j.instance_id = i.instance_id) "
-            "from df._instances i where i.state in ('pending', 'running') order by 1 limit 2"
+            """
+            select i.instance_id, i.workflow, i.state, i.generation,
+                (select array_agg(e.kind order by event_id) from df._events e where e.instance_id = i.instance_id),
+                (select string_agg(concat_ws(' ', E'\\n', p.step, p.key, p.kind, p.rule, p.upstream, p.is_join, s.scope_id,
+                        s.state, s.lane, s.holder, s.is_settled, s.generation, s.due_at), '' order by p.step)
+                    from df._plan_steps p left join df._steps s on s.instance_id = i.instance_id and s.step = p.step
+                    where p.plan_id = i.plan_id),
+                (select string_agg(E'\\n' || j::text, '' order by j.step, j.shard) from df._joins j
+                    where j.instance_id = i.instance_id)
+            from df._instances i where i.state in ('pending', 'running') order by 1 limit 2"""
         ).fetchall()
         return "\n".join(" ".join(map(str, row)) for row in rows)
 

@@ -1,0 +1,208 @@
+"""Kill the worker, a backend, the server, at any moment: every effect once, every instance ended, the rows agree.
+
+In every run seven seeded moments per way to die and workload; all twenty with `-m slow`, and a thousand kills in
+`test_a_thousand_kills` (`PGDURABLE_KILLS` says how many).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from consistency import assert_consistent, assert_once
+from crew import EFFECT, EFFECTS, Crew, chain, count_open, fan_out, start, until, value, workflow
+from server import Database, TestServer
+
+SLOWLY = f"{EFFECT}; select pg_sleep(0.01)"
+# The shape of examples/01_orders_daily, with its python step as SQL.
+ORDERS = workflow(
+    "orders",
+    *(
+        f"df.step('{key}', run => {run}{more})"
+        for key, run, more in [
+            ("stage.orders", f"$run${SLOWLY}$run$", ""),
+            ("stage.refunds", f"$run${SLOWLY}$run$", ""),
+            (
+                "quality",
+                "df.check('select count(*) > 0 from public.effects')",
+                ", after => '{stage.orders,stage.refunds}'",
+            ),
+            ("choose_load", "df.branch($$select 'merge'$$)", ", after => '{quality}'"),
+            ("rebuild", f"$run${SLOWLY}$run$", ", after => '{choose_load}'"),
+            ("merge", f"$run${SLOWLY}$run$", ", after => '{choose_load}'"),
+            ("regions", "$$select g as code from generate_series(1, 3) g$$", ""),
+            (
+                "summarise",
+                f"$run${SLOWLY}$run$",
+                ", after => '{merge,rebuild}', each => 'regions', rule => 'none_failed_min_one_success'",
+            ),
+            ("erp_batch", f"$run${SLOWLY}$run$", ", after => '{summarise}'"),
+            ("purge", f"$run${SLOWLY}$run$", ", after => '{erp_batch}', rule => 'all_done'"),
+        ]
+    ),
+)
+WORKLOADS = {"orders": ORDERS, "ten": chain("ten", 10, SLOWLY), "fifty": fan_out("fifty", 50, SLOWLY)}
+
+
+@contextmanager
+def worker_process(database: Database) -> Iterator[subprocess.Popen[bytes]]:
+    """A real `pgdurable worker`, to be killed; what is left of it ends with the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pgdurable_core.cli", "worker", "--dsn", database.dsn, "--sql", "2", "--python", "0"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def kill_backend(database: Database, generator: random.Random) -> bool:
+    """Kill one backend that executes df.work with SIGKILL; the server restarts all others. False when none does."""
+    with psycopg.connect(database.superuser_dsn, autocommit=True) as superuser:
+        rows = superuser.execute(
+            "select pid from pg_stat_activity where datname = current_database() and state = 'active' and query like 'call df.work%'"
+        ).fetchall()
+    if not rows:
+        return False
+    os.kill(generator.choice(rows)[0], signal.SIGKILL)
+    return True
+
+
+@pytest.fixture
+def prepared(mortal_database: Database) -> Database:
+    with mortal_database.connect() as owner:
+        owner.execute(EFFECTS.encode())
+        for text in WORKLOADS.values():
+            owner.execute(text.encode())
+    return mortal_database
+
+
+def check_all(database: Database) -> None:
+    with database.connect() as owner:
+        states = owner.execute("select state, count(*) from df._instances group by 1").fetchall()
+        assert [state for state, _ in states] == ["completed"]
+        assert value(owner, "select coalesce(max(charged), 0) from df._steps") == 0
+        assert_once(owner)
+        assert_consistent(owner)
+
+
+@pytest.mark.parametrize("way", ["backend", "server"])
+@pytest.mark.parametrize("load", list(WORKLOADS))
+def test_every_effect_happens_once_whichever_moment_the_backend_or_the_server_dies(
+    mortal: TestServer, prepared: Database, way: str, load: str
+) -> None:
+    _die_at_moments(mortal, prepared, way, load, range(1, 8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["backend", "server"])
+@pytest.mark.parametrize("load", list(WORKLOADS))
+def test_the_other_thirteen_moments(mortal: TestServer, prepared: Database, way: str, load: str) -> None:
+    _die_at_moments(mortal, prepared, way, load, range(8, 21))
+
+
+def _die_at_moments(mortal: TestServer, database: Database, way: str, load: str, seeds: range) -> None:
+    assert mortal.private is not None
+    died = 0
+    with Crew(database, 3, idle=0.02) as crew:
+        for seed in seeds:
+            generator = random.Random(f"{way} {load} {seed}")
+            with database.connect() as owner:
+                start(owner, load)
+            time.sleep(generator.uniform(0.0, 0.35))
+            if way == "server":
+                mortal.private.restart("immediate")
+                died += 1
+            else:
+                died += kill_backend(database, generator)
+            crew.finish(40)
+    assert died >= len(seeds) // 2
+    check_all(database)
+
+
+@pytest.mark.parametrize("load", list(WORKLOADS))
+def test_every_effect_happens_once_whichever_moment_the_worker_is_killed(prepared: Database, load: str) -> None:
+    _kill_workers(prepared, load, range(1, 8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("load", list(WORKLOADS))
+def test_the_other_thirteen_workers(prepared: Database, load: str) -> None:
+    _kill_workers(prepared, load, range(8, 21))
+
+
+def _kill_workers(database: Database, load: str, seeds: range) -> None:
+    generator = random.Random(f"worker {load} {seeds}")
+    for number, _ in enumerate(seeds):
+        with worker_process(database):
+            _wait_for_sessions(database)
+            with database.connect() as owner:
+                start(owner, load)
+            # The kill comes at the end of the block, at any moment of the load; the next worker finds what is left.
+            time.sleep(generator.uniform(0.0, 0.35))
+        if number % 3 == 2:
+            with Crew(database, 2) as crew:
+                crew.finish(40)
+    with Crew(database, 2) as crew:
+        crew.finish(40)
+    check_all(database)
+
+
+def _wait_for_sessions(database: Database) -> None:
+    with database.connect() as owner:
+        until(
+            lambda: (
+                value(
+                    owner,
+                    "select count(*) from pg_stat_activity where query like 'call df.work%%' or query like 'LISTEN%%' or query like 'select df.%%'",
+                )
+                > 1
+            ),
+            20,
+        )
+
+
+@pytest.mark.slow
+def test_a_thousand_kills(mortal: TestServer, prepared: Database) -> None:
+    """Kills of every kind at random over a stream of all workloads, cancels and retries between them."""
+    assert mortal.private is not None
+    kills, generator = int(os.environ.get("PGDURABLE_KILLS", "1000")), random.Random(1)
+    deadline = time.monotonic() + 4 * kills + 60
+    done = 0
+    with Crew(prepared, 6, idle=0.02) as crew:
+        while done < kills and time.monotonic() < deadline:
+            try:
+                with prepared.connect() as owner:
+                    if (count_open(prepared.connect) or 0) < 20:
+                        start(owner, generator.choice(list(WORKLOADS)), 3)
+                time.sleep(generator.uniform(0.0, 0.5))
+                if generator.random() < 0.1:
+                    mortal.private.restart("immediate")
+                    done += 1
+                else:
+                    done += kill_backend(prepared, generator)
+                if done % 20 == 0:
+                    crew.finish(120)
+            except psycopg.Error:
+                time.sleep(0.2)
+            except Exception as error:
+                if "Unavailable" not in type(error).__name__:
+                    raise
+        crew.finish(180)
+    assert done == kills
+    check_all(prepared)
+    assert not list(Path(mortal.private.data).glob("core*"))
