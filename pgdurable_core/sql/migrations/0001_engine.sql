@@ -16,6 +16,9 @@ create domain df.step_state as text
     constraint step_state check (value in ('waiting', 'ready', 'running', 'sleeping', 'retrying', 'completed', 'failed', 'skipped',
         'upstream_failed', 'removed', 'cancelled'));
 
+create type df._outcome as (result json, row_count bigint);
+comment on type df._outcome is 'what a runner hands back';
+
 create table df._engine (
     only_row boolean primary key default true check (only_row),
     schema_version integer not null,

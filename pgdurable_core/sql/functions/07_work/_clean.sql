@@ -5,6 +5,9 @@ language plpgsql
 as $$
 begin
     execute 'reset all; discard temp; deallocate all; unlisten *; discard sequences';
-    perform pg_catalog.pg_advisory_unlock_all(), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), df._watch_client();
+    perform pg_catalog.pg_advisory_unlock_all(), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    if pg_catalog.current_setting('client_connection_check_interval') operator(pg_catalog.=) '0' then
+        perform df._watch_client();
+    end if;
 end
 $$;

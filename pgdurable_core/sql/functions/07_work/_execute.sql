@@ -17,6 +17,7 @@ declare
     v_started constant timestamptz := clock_timestamp();
     v_result json;
     v_rows bigint;
+    v_outcome record;
     v_forced integer[];
     v_follow integer;
     v_phase text := 'step';
@@ -46,7 +47,9 @@ begin
             if v_kind = 'map' then
                 v_follow := df._open(v_instance, v_scope, v_step, v_token, w[29]::bigint, v_started);
             else
-                execute 'select * from ' || w[20] || '($1, $2, $3, $4)' into v_result, v_rows using v_instance, v_scope, v_step, v_token;
+                execute 'select ' || w[20] || '($1, $2, $3, $4) as o' into v_outcome using v_instance, v_scope, v_step, v_token;
+                v_result := (v_outcome.o).result;
+                v_rows := (v_outcome.o).row_count;
                 if v_kind <> 'sql' then
                     v_forced := df._judge(v_kind, v_result, w[29]::bigint, v_step);
                 end if;

@@ -1,7 +1,7 @@
--- _make_runner: the function that runs a role's steps: owned by the role, definer, bound to df._run_as when made.
+-- _make_runner: the function that runs a role's steps: owned by the role, definer, one qualified call of df._run_as.
 --
--- Its body is SQL-standard and bound at creation, so nothing the owner sets on it later changes what it
--- calls; df._run_as itself compares the role with the claim. Works for roles the caller may SET to.
+-- Its owner may not replace it (no CREATE on the schema); what ALTER FUNCTION can change, invoker rights and
+-- settings, leads nowhere: df._run_as has settings of its own and shows a role only what is claimed for it.
 create or replace function df._make_runner(p_role regrole) returns oid
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -11,8 +11,10 @@ declare
     v_role text := p_role::text;
 begin
     execute format('drop function if exists %s(text, bigint, integer, bigint)', v_name);
-    execute format('create function %s(p_instance text, p_scope bigint, p_step integer, p_token bigint, out result json, out row_count bigint) '
-        'language sql security definer begin atomic select r.result, r.row_count from df._run_as(p_instance, p_scope, p_step, p_token) r; end', v_name);
+    -- PL/pgSQL, not SQL: no second executor around every step; one qualified call leaves its owner nothing to turn
+    execute format('create function %s(p_instance text, p_scope bigint, p_step integer, p_token bigint) returns df._outcome '
+        'language plpgsql security definer set search_path = pg_catalog, pg_temp as '
+        '$run$ begin return df._run_as(p_instance, p_scope, p_step, p_token); end $run$', v_name);
     execute format('revoke all on function %s(text, bigint, integer, bigint) from public', v_name);
     execute format('comment on function %s(text, bigint, integer, bigint) is ''runs the steps of %s''', v_name, replace(v_role, '''', ''''''));
     if p_role <> df._me() then
