@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 import psycopg
@@ -91,11 +91,6 @@ def cli() -> None:
     Commands that write go to the embedded server, or to what --dsn or --env names.
     Exit status: 0 done, 1 the answer is no, 2 usage, 3 database or schema, 130 interrupted.
     """
-
-
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit with a status of `exits.py`."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pgdurable_core.cli import exits
-from pgdurable_core.cli.deployment import Change, Names, apply, gone, read_workflow_files
+from pgdurable_core.cli.deployment import Change, Names, apply, differs, gone, read_workflow_files
 from pgdurable_core.cli.invocation import Invocation, common_options, current
 from pgdurable_core.cli.target import Target, ask, open_client, resolve_target
 
@@ -47,9 +47,13 @@ def deploy(paths: tuple[Path, ...], dry_run: bool, check: bool, yes: bool) -> in
             dry_run=True,
         )
         extra = gone(client, plan, target.project.namespace) if any(path.is_dir() for path in paths) else []
+        namespaces = {change.namespace for change in plan}
+        is_different = any(change.fate != "unchanged" for change in plan) or any(
+            differs(client, names, namespace) for namespace in namespaces
+        )
         if is_trial:
             _print(invocation, [*plan, *extra])
-        elif any(change.fate != "unchanged" for change in plan) or names.connections or names.variables:
+        elif is_different:
             ask(invocation, target, describe(target, names, plan), yes=yes)
             plan = apply(client, files, names, namespace=target.project.namespace, search=target.project.python_path)
             _print(invocation, [*plan, *extra])
@@ -57,7 +61,7 @@ def deploy(paths: tuple[Path, ...], dry_run: bool, check: bool, yes: bool) -> in
             _print(invocation, [*plan, *extra])
     for draft in drafts:
         invocation.say("Blocked", f"{draft} holds a blocked task and was not deployed")
-    if drafts or (check and any(change.fate != "unchanged" for change in [*plan, *extra])):
+    if drafts or (check and (is_different or extra)):
         return exits.NO
     return exits.DONE
 

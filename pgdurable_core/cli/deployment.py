@@ -111,7 +111,7 @@ def apply(
     search = list(search)
     changes: list[Change] = []
     with translated(), client.connection.transaction(force_rollback=dry_run):
-        client.connection.execute("select pg_catalog.set_config('df.namespace', %s, true)", [namespace])
+        client.define_in(namespace)
         _store_modules(client, files, search, modules or {})
         known = _workflows(client)
         for file in files:
@@ -126,6 +126,12 @@ def apply(
             for name, value in names.variables.items():
                 client.set_variable(name, value, place)
     return changes
+
+
+def differs(client: Client, names: Names, namespace: str) -> bool:
+    """Say whether a connection or variable of the environment is not yet in the database as it is named here."""
+    connections, variables = client.connections(namespace), client.variables(namespace)
+    return not (names.connections.items() <= connections.items() and names.variables.items() <= variables.items())
 
 
 def gone(client: Client, changes: Sequence[Change], namespace: str) -> list[Change]:
@@ -182,13 +188,15 @@ def _store_modules(
     wanted = {pin: file for file in files for pin in file.modules.items()}
     if not wanted:
         return
-    stored = {(name, digest) for name, digest in client.connection.execute("select name, sha256 from df.modules")}
+    stored = client.stored_modules()
     for (name, digest), file in wanted.items():
         if (name, digest) in stored:
             continue
-        source = given.get((name, digest)) or _find_module(name, digest, [file.path.parent / "tasks", *search])
+        beside = file.path.absolute().parent
+        places = [beside / "tasks", *(search or [beside.parent / "dags", beside.parent])]
+        source = given.get((name, digest)) or _find_module(name, digest, places)
         if source is None:
-            looked = ", ".join(str(folder) for folder in [file.path.parent / "tasks", *search])
+            looked = ", ".join(str(folder) for folder in places)
             raise NotFoundError(
                 f"{file.path} pins module {name} with sha256 {digest[:12]}…, and no file has that content",
                 detail=f"looked in {looked}",

@@ -64,6 +64,12 @@ SET_MODULE: Final = "select df.set_module(%s, %s)"
 GET_MODULE: Final = "select df.get_module(%s, %s)"
 SET_CONNECTION: Final = "select df.set_connection(%s, kind => %s, role => %s, namespace => %s)"
 SET_VARIABLE: Final = "select df.set_variable(%s, %s, %s)"
+NAMESPACE_HERE: Final = "select pg_catalog.set_config('df.namespace', %s, true)"
+STORED_MODULES: Final = "select name, sha256 from df.modules"
+CONNECTIONS: Final = """
+select name, pg_catalog.pg_get_userbyid(role::oid)::text from df.connections where namespace = %s
+"""
+VARIABLES: Final = "select name, value from df.variables where namespace = %s"
 
 # Rights.
 GRANT_USAGE: Final = "select df.grant_usage(%s)"

@@ -229,6 +229,22 @@ class Client:
         """Store a module's source and return its sha256; the same content again changes nothing."""
         return str(self._one(calls.SET_MODULE, [name, content])[0])
 
+    def stored_modules(self) -> set[tuple[str, str]]:
+        """Return (name, sha256) of every module that is stored."""
+        return {(str(name), str(digest)) for name, digest in self._all(calls.STORED_MODULES)}
+
+    def connections(self, namespace: str = DEFAULT_NAMESPACE) -> dict[str, str | None]:
+        """Return the role of every connection name; None is whoever starts the instance."""
+        return {str(name): role for name, role in self._all(calls.CONNECTIONS, [namespace])}
+
+    def variables(self, namespace: str = DEFAULT_NAMESPACE) -> dict[str, str | None]:
+        """Return the value of every variable."""
+        return {str(name): value for name, value in self._all(calls.VARIABLES, [namespace])}
+
+    def define_in(self, namespace: str) -> None:
+        """Say where workflows of this transaction go that name no namespace."""
+        self._one(calls.NAMESPACE_HERE, [namespace])
+
     def set_connection(self, name: str, role: str | None = None, namespace: str = DEFAULT_NAMESPACE) -> None:
         """Let a connection name mean this database, as `role` or as whoever starts the instance."""
         self._one(calls.SET_CONNECTION, [name, "here", role, namespace])

@@ -175,3 +175,7 @@ def test_connections_and_variables_come_from_the_environment(
         ("warehouse", "here", None),
     ]
     assert database.execute("select name, value from df.variables") == [("channel", "#mart")]
+    assert pgdurable("deploy", files, "--env", "dev", "--check").status == 0
+    assert pgdurable("deploy", files, "--env", "dev").status == 0, "nothing differs, so nobody is asked"
+    database.execute("select df.set_variable('channel', '#other')")
+    assert pgdurable("deploy", files, "--env", "dev", "--check").status == 1

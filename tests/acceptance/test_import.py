@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -182,8 +184,15 @@ def test_nothing_outlives_a_command_that_was_killed(pgdurable: Pgdurable, folder
 
 
 def processes(words: str) -> list[str]:
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if words in line and "ps -eo" not in line]
+    """List the command lines of living processes that hold these words."""
+    if sys.platform != "linux":
+        listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    else:
+        listed = []
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                listed.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in listed if words in line]
 
 
 def test_options_of_a_run_without_run_are_refused(pgdurable: Pgdurable, folder: Path) -> None:
