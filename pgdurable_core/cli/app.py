@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "worker": "worker:worker",
     "db": "db:db",
     "schema": "installation:schema",
+    "bench": "bench:bench",
     "finding": "finding:finding",
 }
 

@@ -172,7 +172,7 @@ def assert_once(connection: Connection) -> None:
         ), expected as (
             select c.instance_id, p.key || '[' || coalesce(c.map_index, -1) || ']' as step, count(*) as n
             from completed c join df._plan_steps p on p.plan_id = c.plan_id and p.step = c.step
-            where exists (select from unnest(p.texts) t where t like '%public.effects%')
+            where exists (select from unnest(p.texts) t where t like '%insert into public.effects%')
             group by 1, 2
         ), found as (
             select instance_id, step, count(*) as n from public.effects group by 1, 2

@@ -1,0 +1,58 @@
+"""Chains of ten trivial SQL steps, every step its own commit, against pgbench's one-row UPDATE per commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pgdurable_core.bench.figures import Comparison, Report, Series
+from pgdurable_core.bench.machine import surroundings
+from pgdurable_core.bench.place import Place
+from pgdurable_core.bench.sessions import CHAIN, define_chain, pgbench, prepare_pgbench, set_lane, start, work
+
+# Issue and measuring.md: what the fast lane is held to.
+WANTED = 0.7
+
+
+def run_chain(
+    place: Place, sessions: Sequence[int], rounds: int, seconds: float, tell: Callable[[str], None]
+) -> Report:
+    """Measure pgbench, the fast lane and the committed lane in turns; `seconds` is about how long each turn takes."""
+    with place.connect() as connection:
+        beside = surroundings(connection, place.name)
+        prepare_pgbench(connection)
+        define_chain(connection, place)
+        comparisons = []
+        for count in sessions:
+            base: list[float] = []
+            lanes: dict[str, list[float]] = {"fast": [], "committed": []}
+            instances = dict.fromkeys(lanes, 200 * count)
+            # The first turn of each only says how many instances last for the wished time.
+            for turn in range(rounds + 1):
+                rate = pgbench(place, count, seconds if turn else 1)
+                if turn:
+                    base.append(rate)
+                for lane in ("fast", "committed"):
+                    set_lane(connection, lane)
+                    start(connection, "chain", instances[lane])
+                    rate = instances[lane] * CHAIN / work(place, count)
+                    instances[lane] = max(10, round(rate * seconds / CHAIN))
+                    if turn:
+                        lanes[lane].append(rate)
+                if turn:
+                    tell(f"{count} sessions, turn {turn} of {rounds}: pgbench {base[-1]:,.0f}, " + _both(lanes))
+            comparisons.append(
+                Comparison(
+                    f"{count} session{'s' * (count > 1)}, chains of {CHAIN} trivial SQL steps",
+                    Series("pgbench, one-row UPDATE per commit", tuple(base)),
+                    (
+                        Series("fast lane, steps (one commit each)", tuple(lanes["fast"])),
+                        Series("committed-claim lane, steps (two commits each)", tuple(lanes["committed"])),
+                    ),
+                    WANTED,
+                )
+            )
+    return Report("chain", beside, comparisons)
+
+
+def _both(lanes: dict[str, list[float]]) -> str:
+    return ", ".join(f"{lane} {rates[-1]:,.0f}" for lane, rates in lanes.items())

@@ -1,0 +1,53 @@
+"""The queue's speed before and after N finished steps, with a transaction open throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pgdurable_core.bench.figures import Comparison, Report, Series
+from pgdurable_core.bench.machine import surroundings
+from pgdurable_core.bench.place import Place
+from pgdurable_core.bench.sessions import CHAIN, define_chain, set_lane, start, work
+
+WANTED = 0.8
+
+
+def run_snapshot(
+    place: Place, sessions: int, rounds: int, seconds: float, steps: int, tell: Callable[[str], None]
+) -> Report:
+    """Measure chains, hold a repeatable-read transaction with an xid open, finish `steps` steps, measure again."""
+    with place.connect() as connection:
+        beside = surroundings(connection, place.name)
+        define_chain(connection, place)
+        set_lane(connection, "fast")
+        instances = 200 * sessions
+
+        def turn() -> float:
+            start(connection, "chain", instances)
+            return instances * CHAIN / work(place, sessions)
+
+        instances = max(10, round(turn() * seconds / CHAIN))
+        before = [turn() for _ in range(rounds)]
+        tell(f"before: {before[-1]:,.0f} steps a second")
+        with place.connect(autocommit=False) as old:
+            old.execute("set transaction isolation level repeatable read")
+            old.execute("select pg_current_xact_id()")
+            left = steps // CHAIN
+            while left > 0:
+                now = min(left, 2000)
+                start(connection, "chain", now)
+                rate = now * CHAIN / work(place, sessions)
+                left -= now
+                tell(f"{steps - left * CHAIN:,} steps under the open transaction: {rate:,.0f} a second")
+            after = [turn() for _ in range(rounds)]
+            old.rollback()
+        row = connection.execute(
+            "select n_dead_tup from pg_stat_user_tables where relid = 'df._steps'::regclass"
+        ).fetchone()
+    comparison = Comparison(
+        f"{sessions} sessions, chains of {CHAIN}, {steps:,} steps finished behind an open repeatable-read transaction",
+        Series("before, steps", tuple(before)),
+        (Series("after, the transaction still open, steps", tuple(after)),),
+        WANTED,
+    )
+    return Report("snapshot", beside, [comparison], [f"Dead rows in df._steps at the end: {row[0]:,}." if row else ""])
