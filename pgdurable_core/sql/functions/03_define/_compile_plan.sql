@@ -4,20 +4,29 @@
 -- last number is the virtual end (its upstreams are the sinks). A step with `each` becomes map,
 -- body and gather. plan_id is left at 0 for the caller to fill in.
 --
--- Raises  PD400 for a cycle, a reference to a step that is not upstream, SQL that cannot stand.
+-- Raises  PD400 for a cycle; else with every problem of the steps: SQL that cannot stand, a reference to a step that
+-- is not upstream (PD400), a role that is not there (PD404), what this version lacks (PD501). The first gives the code.
 create or replace function df._compile_plan(p_document jsonb) returns setof df._plan_steps
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
+    c_name constant text := '^[A-Za-z_][A-Za-z0-9_]*$';
     v_steps jsonb[];
     v_keys text[];
     v_pos jsonb;
-    v_up integer[] := '{}';
-    v_first integer[] := '{1}';
+    v_up integer[];
+    v_first integer[];
     v_order integer[];
-    v_number integer[];
-    v_out integer[];
+    v_number integer[];         -- of a step, by its position
+    v_out integer[];            -- the number that its successors wait for: its gather's when it is mapped
+    v_place_of integer[];       -- the position of a step, by that number
+    v_gathers boolean[];
+    v_marks integer[];
+    v_queue integer[];
     v_next integer := 1;
     n integer;
     i integer;
@@ -36,10 +45,15 @@ declare
     v_start df._plan_steps;
     v_sql jsonb;
     v_place text;
-    v_succ jsonb;
     v_loose boolean := false;
     v_statement jsonb;
     v_uses integer[];
+    v_role text;
+    v_problems text[] := '{}';
+    v_state text;
+    v_hint text;
+    v_first_state text;
+    v_first_hint text;
     r record;
 begin
     select array_agg(s.v order by s.pos), array_agg(s.v ->> 'key' order by s.pos),
@@ -47,12 +61,15 @@ begin
     into v_steps, v_keys, v_pos
     from jsonb_array_elements(p_document -> 'steps') with ordinality s(v, pos);
     n := cardinality(v_steps);
-    for i in 1..n loop
-        v_up := v_up || array(select distinct (v_pos -> u)::integer from (
-            select jsonb_array_elements_text(coalesce(v_steps[i] -> 'after', '[]')) as u
-            union select v_steps[i] ->> 'each') x where u is not null order by 1);
-        v_first := v_first || (cardinality(v_up) + 1);
-    end loop;
+    with edges as (
+        select distinct s.pos, (v_pos -> u.key)::integer as up
+        from unnest(v_steps) with ordinality s(v, pos)
+        cross join lateral (select jsonb_array_elements_text(coalesce(s.v -> 'after', '[]')) union all select s.v ->> 'each') u(key)
+        where u.key is not null
+    )
+    select (select coalesce(array_agg(e.up order by e.pos, e.up), '{}') from edges e),
+        array(select (1 + sum(count(e.up)) over (order by g))::integer from generate_series(0, n) g left join edges e on e.pos = g group by g order by g)
+    into v_up, v_first;
     v_order := df._topology(v_keys, v_up, v_first);
 
     -- numbers: a mapped step takes three
@@ -63,128 +80,144 @@ begin
         v_out[i] := v_next + case when v_steps[i] ? 'each' then 2 else 0 end;
         v_next := v_out[i] + 1;
     end loop;
+    v_place_of := array_fill(0, array[v_next]);
+    v_gathers := array_fill(false, array[v_next]);
+    v_marks := array_fill(0, array[n]);
+    for i in 1..n loop
+        v_place_of[v_out[i]] := i;
+        v_gathers[v_out[i]] := v_steps[i] ? 'each';
+    end loop;
     select coalesce(jsonb_object_agg(x.name, x.out), '{}') into v_step_names
-    from (select coalesce(v_steps[p] ->> 'result_name', v_keys[p]) as name, v_out[p] as out
-          from generate_subscripts(v_keys, 1) p) x
-    where x.name ~ '^[A-Za-z_][A-Za-z0-9_]*$';
+    from (select coalesce(s.v ->> 'result_name', s.key) as name, s.out from unnest(v_steps, v_keys, v_out) s(v, key, out)) x
+    where x.name ~ c_name;
 
     foreach i in array v_order loop
         v := v_steps[i];
-        v_run := coalesce(v -> 'run', '{"kind": "empty"}');
         v_place := format('step %s', v_keys[i]) || coalesce(' (' || (v ->> 'source') || ')', '');
-        v_row := null;
-        v_row.plan_id := 0;
-        v_row.step := v_number[i];
-        v_row.key := v_keys[i];
-        v_row.kind := v_run ->> 'kind';
-        v_row.class := 8;
-        v_row.rule := coalesce(v ->> 'rule', 'all_success');
-        v_row.upstream := array(select v_out[v_up[x]] from generate_series(v_first[i], v_first[i + 1] - 1) x order by 1);
-        v_row.n := cardinality(v_row.upstream);
-        v_row.retries := coalesce((v ->> 'retries')::integer, (v_defaults ->> 'retries')::integer, 0);
-        v_row.retry_delay := coalesce(df._interval(coalesce(v ->> 'retry_delay', v_defaults ->> 'retry_delay'), v_place || ', retry_delay'), '5 minutes');
-        v_row.timeout := df._interval(coalesce(v ->> 'timeout', v_defaults ->> 'timeout'), v_place || ', timeout');
-        v_row.connection := coalesce(v ->> 'connection', v_defaults ->> 'connection');
-        v_row.pool := coalesce(v ->> 'pool', v_defaults ->> 'pool');
-        if v_row.pool is not null then
-            raise exception '%: this version has no pools', v_place using errcode = 'PD501',
-                hint = 'Leave pool out; the worker''s number of sessions limits what runs at once.';
-        end if;
-        v_row.run := v_run;
-        v_row.result_name := coalesce(v ->> 'result_name', case when v_keys[i] ~ '^[A-Za-z_][A-Za-z0-9_]*$' then v_keys[i] end);
-        if coalesce(v ->> 'run_as', v_defaults ->> 'run_as') is not null then
-            v_row.run_as := to_regrole(quote_ident(coalesce(v ->> 'run_as', v_defaults ->> 'run_as')));
-            if v_row.run_as is null then
-                raise exception '%: there is no role %', v_place, coalesce(v ->> 'run_as', v_defaults ->> 'run_as') using errcode = 'PD404';
+        begin
+            v_run := coalesce(v -> 'run', '{"kind": "empty"}');
+            v_row := null;
+            v_row.plan_id := 0;
+            v_row.step := v_number[i];
+            v_row.key := v_keys[i];
+            v_row.kind := v_run ->> 'kind';
+            v_row.class := 8;
+            v_row.rule := coalesce(v ->> 'rule', 'all_success');
+            v_row.n := v_first[i + 1] - v_first[i];
+            v_row.upstream := case v_row.n when 0 then '{}' when 1 then array[v_out[v_up[v_first[i]]]]
+                else array(select v_out[v_up[x]] from generate_series(v_first[i], v_first[i + 1] - 1) x order by 1) end;
+            v_row.retries := coalesce((v ->> 'retries')::integer, (v_defaults ->> 'retries')::integer, 0);
+            v_row.retry_delay := coalesce(df._interval(coalesce(v ->> 'retry_delay', v_defaults ->> 'retry_delay'), 'retry_delay'), '5 minutes');
+            v_row.timeout := df._interval(coalesce(v ->> 'timeout', v_defaults ->> 'timeout'), 'timeout');
+            v_row.connection := coalesce(v ->> 'connection', v_defaults ->> 'connection');
+            v_row.pool := coalesce(v ->> 'pool', v_defaults ->> 'pool');
+            if v_row.pool is not null then
+                raise exception 'this version has no pools' using errcode = 'PD501',
+                    hint = 'Leave pool out; the worker''s number of sessions limits what runs at once.';
             end if;
-        end if;
-        v_row.succ := '{}';
-        v_row.succ_ord := '{}';
-        v_row.texts := '{}';
-        v_row.modes := '';
-        v_row.shards := 0;
-        v_row.is_join := false;
-        v_names := jsonb_build_object('bind', coalesce(v -> 'bind', '{}'), 'context', df._context_names(), 'steps', v_step_names);
-        v_uses := '{}';
-
-        if v_row.kind in ('sql', 'check', 'branch') then
-            begin
-                v_sql := df._compile_sql(v_run ->> 'sql', v_names);
-            exception when sqlstate 'PD400' then
-                get stacked diagnostics v_place = pg_exception_hint;
-                raise exception 'step %: %', v_keys[i] || coalesce(' (' || (v ->> 'source') || ')', ''), sqlerrm using errcode = 'PD400', hint = v_place;
-            end;
-            if jsonb_array_length(v_sql -> 'statements') = 0 then
-                raise exception '%: the SQL text holds no statement', v_place using errcode = 'PD400';
-            end if;
-            v_row.statement_class := coalesce(v ->> 'class', v_sql ->> 'class');
-            if v ->> 'class' = 'plain' and v_sql ->> 'class' <> 'plain' then
-                raise exception '%: class plain cannot take this text; it needs %', v_place, v_sql ->> 'class' using errcode = 'PD400';
-            end if;
-            if v_row.kind <> 'sql' and v_row.statement_class <> 'plain' then
-                raise exception '%: a % must be plain SQL, this text is %', v_place, v_row.kind, v_row.statement_class using errcode = 'PD501';
-            end if;
-            v_row.lane := case v_row.statement_class when 'plain' then 1 else 3 end;
-            v_uses := array(select x::integer from jsonb_array_elements_text(v_sql -> 'uses') x);
-            v_row.texts := array(select (select string_agg(p.v #>> '{}', '' order by p.pos)
-                    from jsonb_array_elements(s.v -> 'parts') with ordinality p(v, pos) where jsonb_typeof(p.v) = 'string')
-                from jsonb_array_elements(v_sql -> 'statements') with ordinality s(v, pos) order by s.pos);
-            v_row.modes := (select string_agg(s.v ->> 'mode', '' order by s.pos)
-                from jsonb_array_elements(v_sql -> 'statements') with ordinality s(v, pos));
-            if jsonb_path_exists(v_sql, '$.statements[*].parts[*] ? (@.type() == "object")') then
-                v_row.parts := (select jsonb_agg(s.v -> 'parts' order by s.pos)
-                    from jsonb_array_elements(v_sql -> 'statements') with ordinality s(v, pos));
-            end if;
-        elsif v_row.kind = 'empty' then
-            v_row.lane := 1;
-        else
-            v_row.lane := case v_row.kind when 'python' then 4 else 5 end;
-            if v_row.kind = 'python' and coalesce(v_run ->> 'callable', '') !~ '^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$' then
-                raise exception '%: % is not module:name', v_place, coalesce(quote_literal(v_run ->> 'callable'), 'null') using errcode = 'PD400';
-            end if;
-            for r in select x.key from df._json_refs(v_run -> 'args') x(key) loop
-                if not v_pos ? r.key then
-                    raise exception '%: the arguments name %, which is no step', v_place, r.key using errcode = 'PD400';
+            v_row.run := v_run;
+            v_row.result_name := coalesce(v ->> 'result_name', case when v_keys[i] ~ c_name then v_keys[i] end);
+            v_role := coalesce(v ->> 'run_as', v_defaults ->> 'run_as');
+            if v_role is not null then
+                v_row.run_as := to_regrole(quote_ident(v_role));
+                if v_row.run_as is null then
+                    raise exception 'there is no role %', v_role using errcode = 'PD404';
                 end if;
-                v_uses := v_uses || v_out[(v_pos -> r.key)::integer];
+            end if;
+            v_row.succ := '{}';
+            v_row.succ_ord := '{}';
+            v_row.texts := '{}';
+            v_row.modes := '';
+            v_row.shards := 0;
+            v_row.is_join := false;
+            v_names := coalesce(v -> 'bind', '{}') || df._context_names();
+            v_uses := '{}';
+
+            if v_row.kind in ('sql', 'check', 'branch') then
+                v_sql := df._compile_sql(v_run ->> 'sql', v_names, v_step_names);
+                if v_sql ->> 'modes' = '' then
+                    raise exception 'the SQL text holds no statement' using errcode = 'PD400';
+                end if;
+                v_row.statement_class := coalesce(v ->> 'class', v_sql ->> 'class');
+                if v ->> 'class' = 'plain' and v_sql ->> 'class' <> 'plain' then
+                    raise exception 'class plain cannot take this text; it needs %', v_sql ->> 'class' using errcode = 'PD400';
+                end if;
+                if v_row.kind <> 'sql' and v_row.statement_class <> 'plain' then
+                    raise exception 'a % must be plain SQL, this text is %', v_row.kind, v_row.statement_class using errcode = 'PD501';
+                end if;
+                v_row.lane := case v_row.statement_class when 'plain' then 1 else 3 end;
+                v_uses := array(select x::integer from jsonb_array_elements_text(v_sql -> 'uses') x);
+                v_row.texts := array(select jsonb_array_elements_text(v_sql -> 'texts'));
+                v_row.modes := v_sql ->> 'modes';
+                if (v_sql -> 'has_names')::boolean then
+                    v_row.parts := v_sql -> 'parts';
+                end if;
+            elsif v_row.kind = 'empty' then
+                v_row.lane := 1;
+            else
+                v_row.lane := case v_row.kind when 'python' then 4 else 5 end;
+                if v_row.kind = 'python' and coalesce(v_run ->> 'callable', '') !~ '^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$' then
+                    raise exception '% is not module:name', coalesce(quote_literal(v_run ->> 'callable'), 'null') using errcode = 'PD400';
+                end if;
+                for r in select x.key from df._json_refs(v_run -> 'args') x(key) loop
+                    if not v_pos ? r.key then
+                        raise exception 'the arguments name %, which is no step', r.key using errcode = 'PD400';
+                    end if;
+                    v_uses := v_uses || v_out[(v_pos -> r.key)::integer];
+                end loop;
+                v_row.parts := (select jsonb_object_agg(x.key, v_out[(v_pos -> x.key)::integer]) from df._json_refs(v_run -> 'args') x(key));
+            end if;
+
+            if v ? 'bind' and v -> 'bind' <> '{}' then
+                v_row.binds := '[]';
+                for r in select b.name, b.expr from jsonb_each_text(v -> 'bind') b(name, expr) loop
+                    if r.name !~ c_name then
+                        raise exception 'the bind name % is no identifier', quote_literal(r.name) using errcode = 'PD400';
+                    end if;
+                    v_sql := df._compile_sql('select ' || r.expr, '{}', v_step_names);
+                    if length(v_sql ->> 'modes') <> 1 or v_sql ->> 'class' <> 'plain' then
+                        raise exception 'bind % is not one expression', r.name using errcode = 'PD400';
+                    end if;
+                    v_uses := v_uses || array(select x::integer from jsonb_array_elements_text(v_sql -> 'uses') x);
+                    v_statement := v_sql -> 'parts' -> 0;
+                    -- the leading "select " belongs to us
+                    v_statement := jsonb_set(v_statement, '{0}', to_jsonb(substr(v_statement ->> 0, 8)));
+                    v_row.binds := v_row.binds || jsonb_build_object('name', r.name, 'parts', v_statement);
+                end loop;
+                if v_row.kind in ('sql', 'check', 'branch') and v_row.parts is null then
+                    v_row.parts := (select jsonb_agg(jsonb_build_array(t)) from unnest(v_row.texts) t);
+                end if;
+            end if;
+
+            -- what a step reads must be upstream of it: walk up, never past the number looked for
+            foreach j in array v_uses loop
+                continue when j = any(v_row.upstream);
+                v_queue := array[i];
+                k := 1;
+                while k <= cardinality(v_queue) and v_marks[v_place_of[j]] <> i loop
+                    for x in v_first[v_queue[k]]..v_first[v_queue[k] + 1] - 1 loop
+                        if v_out[v_up[x]] >= j and v_marks[v_up[x]] <> i then
+                            v_marks[v_up[x]] := i;
+                            v_queue := v_queue || v_up[x];
+                        end if;
+                    end loop;
+                    k := k + 1;
+                end loop;
+                if v_marks[v_place_of[j]] <> i then
+                    raise exception 'it reads $%, which is not upstream of it', v_keys[v_place_of[j]]
+                        using errcode = 'PD400', hint = 'Add it to after, or the value may not be there yet.';
+                end if;
+                foreach k in array v_queue loop
+                    v_marks[k] := 0;
+                end loop;
             end loop;
-            v_row.parts := (select jsonb_object_agg(x.key, v_out[(v_pos -> x.key)::integer]) from df._json_refs(v_run -> 'args') x(key));
-        end if;
-
-        if v ? 'bind' and v -> 'bind' <> '{}' then
-            v_row.binds := '[]';
-            for r in select b.name, b.expr from jsonb_each_text(v -> 'bind') b(name, expr) loop
-                if r.name !~ '^[A-Za-z_][A-Za-z0-9_]*$' then
-                    raise exception '%: the bind name % is no identifier', v_place, quote_literal(r.name) using errcode = 'PD400';
-                end if;
-                v_sql := df._compile_sql('select ' || r.expr, jsonb_build_object('bind', '{}'::jsonb, 'context', '{}'::jsonb, 'steps', v_step_names));
-                if jsonb_array_length(v_sql -> 'statements') <> 1 or v_sql ->> 'class' <> 'plain' then
-                    raise exception '%: bind % is not one expression', v_place, r.name using errcode = 'PD400';
-                end if;
-                v_uses := v_uses || array(select x::integer from jsonb_array_elements_text(v_sql -> 'uses') x);
-                v_statement := v_sql -> 'statements' -> 0 -> 'parts';
-                -- the leading "select " belongs to us
-                v_statement := jsonb_set(v_statement, '{0}', to_jsonb(substr(v_statement ->> 0, 8)));
-                v_row.binds := v_row.binds || jsonb_build_object('name', r.name, 'parts', v_statement);
-            end loop;
-            if v_row.kind in ('sql', 'check', 'branch') and v_row.parts is null then
-                v_row.parts := (select jsonb_agg(jsonb_build_array(t)) from unnest(v_row.texts) t);
-            end if;
-        end if;
-
-        -- what a step reads must be upstream of it
-        foreach j in array v_uses loop
-            if not j = any(v_row.upstream) and not exists (
-                with recursive up(x) as (
-                    select unnest(v_row.upstream)
-                    union
-                    select unnest(q.upstream) from up join unnest(v_rows) q on q.step = up.x
-                ) select from up where x = j) then
-                raise exception '%: it reads $%, which is not upstream of it', v_place,
-                    (select q.key from unnest(v_rows) q where q.step = j union all select v_keys[i] limit 1)
-                    using errcode = 'PD400', hint = 'Add it to after, or the value may not be there yet.';
-            end if;
-        end loop;
+        exception when sqlstate 'PD400' or sqlstate 'PD404' or sqlstate 'PD501' then
+            get stacked diagnostics v_state = returned_sqlstate, v_hint = pg_exception_hint;
+            v_problems := v_problems || (v_place || ': ' || sqlerrm);
+            v_first_hint := case when v_first_state is null then nullif(v_hint, '') else v_first_hint end;
+            v_first_state := coalesce(v_first_state, v_state);
+            continue;
+        end;
 
         if v ? 'each' then
             k := v_out[(v_pos -> (v ->> 'each'))::integer];
@@ -219,11 +252,22 @@ begin
             v_row.binds := null;
             v_row.retries := 0;
             v_row.timeout := null;
-            v_rows := v_rows || v_row || v_body || v_gather;
+            v_rows := v_rows || v_row;
+            v_rows := v_rows || v_body;
+            v_rows := v_rows || v_gather;
         else
             v_rows := v_rows || v_row;
         end if;
     end loop;
+
+    if v_problems <> '{}' then
+        v_place := format('%s: %s problem%s: %s', p_document ->> 'name', cardinality(v_problems),
+            case when cardinality(v_problems) > 1 then 's' else '' end, v_problems[1]);
+        if v_first_hint is null then
+            raise exception '%', v_place using errcode = v_first_state, detail = array_to_string(v_problems, E'\n');
+        end if;
+        raise exception '%', v_place using errcode = v_first_state, detail = array_to_string(v_problems, E'\n'), hint = v_first_hint;
+    end if;
 
     -- the virtual ends
     v_end := null;
@@ -239,23 +283,25 @@ begin
     v_start.succ_ord := array_fill(0, array[cardinality(v_start.succ)]);
     v_rows := v_start || v_rows || v_end;
 
-    -- successors with this step's ordinal among the successor's upstreams
-    select jsonb_object_agg(e.u, e.downs) into v_succ from (
-        select u.u, jsonb_agg(jsonb_build_array(q.step, u.ord - 1) order by q.step) as downs
-        from unnest(v_rows) q, unnest(q.upstream) with ordinality u(u, ord) group by u.u) e;
     v_loose := exists (select from unnest(v_rows) q where q.kind not in ('start', 'end') and (q.n > 1 or (q.rule = 'always' and q.n > 0) or q.kind = 'gather'));
-    foreach v_row in array v_rows loop
-        if v_row.kind <> 'start' and v_succ ? v_row.step::text then
-            v_row.succ := array(select (e ->> 0)::integer from jsonb_array_elements(v_succ -> v_row.step::text) e);
-            v_row.succ_ord := array(select (e ->> 1)::integer from jsonb_array_elements(v_succ -> v_row.step::text) e);
-        end if;
+    -- successors with this step's ordinal among the successor's upstreams
+    for r in
+        select q as plan_step, e.downs, e.ords
+        from unnest(v_rows) q
+        left join (select u.u, array_agg(d.step order by d.step) as downs, array_agg(u.ord::integer - 1 order by d.step) as ords
+            from unnest(v_rows) d, unnest(d.upstream) with ordinality u(u, ord) group by u.u) e on e.u = q.step and q.kind <> 'start'
+        order by q.step
+    loop
+        v_row := r.plan_step;
+        v_row.succ := coalesce(r.downs, v_row.succ);
+        v_row.succ_ord := coalesce(r.ords, v_row.succ_ord);
         if v_row.kind = 'end' then
             v_row.is_join := v_row.n > 1 or v_loose;
         elsif v_row.kind <> 'start' then
             v_row.is_join := v_row.is_join or v_row.n > 1 or (v_row.rule = 'always' and v_row.n > 0);
         end if;
         if v_row.is_join and v_row.n > 64 and v_row.rule not in ('one_success', 'one_done', 'all_failed', 'all_skipped', 'always')
-            and not exists (select from unnest(v_rows) g where g.kind = 'gather' and g.step = any(v_row.upstream) and v_row.kind <> 'end') then
+            and not (v_row.kind <> 'end' and exists (select from unnest(v_row.upstream) u where v_gathers[u])) then
             v_row.shards := least(256, (v_row.n + 63) / 64);
         end if;
         return next v_row;

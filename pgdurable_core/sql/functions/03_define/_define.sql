@@ -19,6 +19,11 @@ declare
     v_start timestamptz;
     v_end timestamptz;
 begin
+    v_doc := df._without_nulls(v_doc);
+    if jsonb_typeof(v_doc -> 'steps') = 'array' then
+        v_doc := v_doc || jsonb_build_object('steps', (select coalesce(jsonb_agg(df._without_nulls(s.v) order by s.pos), '[]')
+            from jsonb_array_elements(v_doc -> 'steps') with ordinality s(v, pos)));
+    end if;
     v_problems := df._check_document(v_doc);
     if v_problems <> '{}' then
         raise exception '%: % problem%: %', coalesce(v_name, 'the workflow'), cardinality(v_problems),

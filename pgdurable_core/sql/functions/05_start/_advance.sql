@@ -16,6 +16,7 @@ create or replace function df._advance(
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 set lock_timeout = 0
 as $$

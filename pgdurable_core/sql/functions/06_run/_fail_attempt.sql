@@ -10,6 +10,7 @@ create or replace function df._fail_attempt(p_instance text, p_scope bigint, p_s
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 set lock_timeout = 0
 set row_security = off

@@ -9,6 +9,7 @@ create or replace function df._open_map(p_instance text, p_scope bigint, p_step 
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 set lock_timeout = 0
 as $$
 declare

@@ -33,8 +33,9 @@ begin
     if j.settings ? 'more' then
         perform set_config(x.key, x.value, true) from jsonb_each_text(j.settings -> 'more') x where x.key <> 'statement_timeout';
     end if;
-    perform set_config('TimeZone', j.settings ->> 'TimeZone', true), set_config('DateStyle', j.settings ->> 'DateStyle', true),
-        set_config('IntervalStyle', j.settings ->> 'IntervalStyle', true), set_config('search_path', j.settings ->> 'search_path', true);
+    -- one assignment: PERFORM would start the executor
+    v_text := concat(set_config('TimeZone', j.settings ->> 'TimeZone', true), set_config('DateStyle', j.settings ->> 'DateStyle', true),
+        set_config('IntervalStyle', j.settings ->> 'IntervalStyle', true), set_config('search_path', j.settings ->> 'search_path', true));
     -- qualified from here on
     if j.parts is null then
         v_texts := j.texts;

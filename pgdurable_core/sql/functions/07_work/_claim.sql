@@ -8,6 +8,7 @@ create or replace function df._claim(w text[], p_instance text, p_scope bigint, 
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare

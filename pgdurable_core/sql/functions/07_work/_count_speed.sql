@@ -5,6 +5,7 @@ create or replace function df._count_speed(p_plan bigint, p_step integer, p_took
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 as $$
 declare
     v_streak integer;

@@ -18,6 +18,7 @@ declare
     v_result json;
     v_rows bigint;
     v_outcome record;
+    v_void text;        -- an assignment spares the executor that PERFORM would start
     v_forced integer[];
     v_follow integer;
     v_phase text := 'step';
@@ -33,7 +34,7 @@ declare
     v_took interval;
 begin
     -- the advert, as df._advert writes it: seen by the watchdog and by df.running without a commit
-    perform pg_advisory_xact_lock((57089::bigint << 48) | (v_token & 281474976710655));
+    v_void := pg_advisory_xact_lock((57089::bigint << 48) | (v_token & 281474976710655));
     -- tell the worker whose notices follow: nobody's on the fast lane
     if w[26] is not null and (w[30] = 'committed' or w[35] = 'true') then
         w[35] := (w[30] = 'committed')::text;

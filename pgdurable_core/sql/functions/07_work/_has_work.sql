@@ -3,6 +3,7 @@ create or replace function df._has_work(p_seen pg_snapshot) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare

@@ -3,6 +3,7 @@ create or replace function df._promote(p_limit integer default 100) returns inte
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 as $$
 declare
     v_count integer;

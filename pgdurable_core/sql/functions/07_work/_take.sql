@@ -10,6 +10,7 @@ create or replace function df._take(w text[]) returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare

@@ -7,6 +7,7 @@ create or replace function df._obey() returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 as $$
 declare
     c record;

@@ -2,6 +2,7 @@ create or replace function df.claim_step(worker_id bigint, lanes text[] default 
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set jit = off
 set synchronous_commit = on
 as $$
 #variable_conflict use_column
