@@ -1679,6 +1679,18 @@ def memory(pid, field):
         return 0
 
 
+def _die_with_parent():
+    # type: () -> None
+    """End when the process that reads for us is gone; on Linux the kernel sees to it."""
+    if sys.platform.startswith("linux"):
+        try:
+            import ctypes
+
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        except (ImportError, OSError, AttributeError):
+            pass
+
+
 def in_fork(job, request):
     """Run `read_file` in a fork with its own process group and limits; always answers."""
     read_end, write_end = os.pipe()
@@ -1688,6 +1700,7 @@ def in_fork(job, request):
         try:
             os.close(read_end)
             os.setsid()
+            _die_with_parent()
             # Address space beyond what Airflow has taken already; the parent watches what is really used.
             limit = memory(os.getpid(), 0) + request["memory_limit"] * 1024 * 1024
             # A log record of a failed import may print the file's locals, which can be anything.

@@ -4,9 +4,11 @@ The child gets no secrets: passwords, extras and Variables with a telling name a
 stops for a file in whose output one of them comes out.
 """
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -251,6 +253,11 @@ def _converse(python: str, request: JsonObject, environment: dict[str, str]) -> 
                 lines = [json.loads(line) for line in channel]
         except BrokenPipeError:
             lines = []
+        except BaseException:
+            # Ctrl-C above all: the child may be writing into a pipe that nobody reads any more
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
         finally:
             process.wait()
             drain.join()
