@@ -41,7 +41,6 @@ create table df._engine (
     max_map_length integer not null default 100000 check (max_map_length > 0),
     retain_finished interval not null default interval '30 days',
     retain_run_keys interval not null default interval '90 days',
-    catalog jsonb,
     installed_at timestamptz not null default clock_timestamp(),
     upgraded_at timestamptz,
     adopted_at timestamptz,

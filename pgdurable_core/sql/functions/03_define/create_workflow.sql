@@ -19,7 +19,7 @@ create or replace function df.create_workflow(
     tags text[] default null,
     groups jsonb default null,
     doc text default null,
-    namespace text default 'default',
+    namespace text default coalesce(nullif(current_setting('df.namespace', true), ''), 'default'),
     reason text default null
 ) returns text
 language plpgsql

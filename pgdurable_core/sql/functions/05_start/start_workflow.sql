@@ -6,7 +6,7 @@ create or replace function df.start_workflow(
     label text default null,
     reason text default null,
     traceparent text default null,
-    namespace text default 'default'
+    namespace text default coalesce(nullif(current_setting('df.namespace', true), ''), 'default')
 ) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp

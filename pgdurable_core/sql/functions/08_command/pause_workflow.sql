@@ -1,4 +1,4 @@
-create or replace function df.pause_workflow(name text, namespace text default 'default', reason text default null) returns text
+create or replace function df.pause_workflow(name text, namespace text default coalesce(nullif(current_setting('df.namespace', true), ''), 'default'), reason text default null) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$

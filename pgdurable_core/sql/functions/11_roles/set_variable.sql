@@ -1,4 +1,4 @@
-create or replace function df.set_variable(name text, value text, namespace text default 'default') returns text
+create or replace function df.set_variable(name text, value text, namespace text default coalesce(nullif(current_setting('df.namespace', true), ''), 'default')) returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$ select df._ask('variable', jsonb_build_object('name', name, 'value', value, 'namespace', namespace)) $$;
