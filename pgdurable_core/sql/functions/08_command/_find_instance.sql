@@ -6,7 +6,7 @@ as $$
 declare
     v text[];
 begin
-    if p_id !~ '^[0-9a-f]{4,12}$' then
+    if coalesce(p_id, '') !~ '^[0-9a-f]{4,12}$' then
         raise exception '% is no instance id', coalesce(quote_literal(p_id), 'null') using errcode = 'PD400', hint = 'Twelve hex digits, or the first four or more.';
     end if;
     select array_agg(i.instance_id) into v from (select x.instance_id from df._instances x

@@ -4,7 +4,9 @@ select i.instance_id, x.scope_id, p.step, p.key, sc.map_index,
     coalesce(p.statement_class, case when p.kind = 'map' then b.statement_class end) as class,
     case
         when a.pid is not null and x.state = 'ready' then 'running'
-        when p.kind = 'map' and x.state = 'completed' then coalesce(g.state, 'running')
+        when p.kind = 'map' and x.state = 'completed' and coalesce(g.state, 'waiting') = 'waiting'
+            then case when i.state = 'cancelled' then 'cancelled' else 'running' end
+        when p.kind = 'map' and x.state = 'completed' then g.state
         when x.state is null and i.state = 'cancelled' then 'cancelled'
         when x.state in ('ready', 'waiting') and i.state = 'cancelled' then 'cancelled'
         else coalesce(x.state, 'waiting') end as status,
