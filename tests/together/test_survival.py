@@ -111,7 +111,8 @@ def check_all(database: Database) -> None:
     with patiently(database) as owner:
         states = owner.execute("select state, count(*) from df._instances group by 1").fetchall()
         assert [state for state, _ in states] == ["completed"]
-        assert value(owner, "select coalesce(max(charged), 0) from df._steps") == 0
+        # A step that dies as the only suspect is charged, whoever killed it; three charges would have failed it.
+        assert value(owner, "select coalesce(max(charged), 0) from df._steps") < 3
         assert_once(owner)
         assert_consistent(owner)
 
