@@ -19,6 +19,7 @@ declare
     v_late xid8[] := w[6]::xid8[];
     v_now timestamptz := clock_timestamp();
     v_got boolean := false;
+    v_all boolean;
 begin
     select g.crash_horizon, g.draining, g.schema_version, g.epoch, g.solo_token into e from df._engine g;
     if e.draining or e.schema_version::text <> w[27] or v_now > w[22]::timestamptz then
@@ -35,6 +36,7 @@ begin
         w[4] := '1:1:';
         w[5] := null;
     end if;
+    v_all := not exists (select from df._roles r where r.runner is not null and strpos(w[36], ',' || r.role::oid || ',') = 0);
     w[13] := '0';
     w[14] := v_now::text;
     if v_now > w[25]::timestamptz + interval '20 milliseconds' then
@@ -54,7 +56,8 @@ begin
             and (not exists (select from df._steps t where t.state = 'running' and t.holder is not null)
                 or exists (select from df._steps t where t.state = 'ready' and t.lane = 2 and t.ready_at < v_now - interval '5 seconds')) then
             select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s.instance_id, s.scope_id, s.step, s.seq, s.enq
-            from df._steps t where t.state = 'ready' and t.lane = 2 and t.class = 8 order by t.enq, t.seq limit 1
+            from df._steps t where t.state = 'ready' and t.lane = 2 and t.class = 8
+              and (v_all or df._serves(t.instance_id, t.plan_id, t.step, w[36])) order by t.enq, t.seq limit 1
             for no key update skip locked;
             v_got := found;
             if v_got then
@@ -75,6 +78,7 @@ begin
         if v_late is not null then
             select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s.instance_id, s.scope_id, s.step, s.seq, s.enq
             from df._steps t where t.state = 'ready' and t.lane = 1 and t.class = 8 and t.enq = any(v_late)
+              and (v_all or df._serves(t.instance_id, t.plan_id, t.step, w[36]))
             limit 1 for no key update skip locked;
             v_got := found;
             if not v_got then
@@ -86,6 +90,7 @@ begin
             select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s.instance_id, s.scope_id, s.step, s.seq, s.enq
             from df._steps t
             where t.state = 'ready' and t.lane = 1 and t.class = 8 and (t.enq, t.seq) > (w[7]::xid8, w[8]::bigint)
+              and (v_all or df._serves(t.instance_id, t.plan_id, t.step, w[36]))
             order by t.enq, t.seq limit 1
             for no key update skip locked;
             v_got := found;
