@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Sessions on `df.work`, the housekeeping beside them, and servers that a test may kill."""
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from consistency import assert_consistent, assert_once
-from crew import EFFECT, EFFECTS, Crew, chain, in_background, start, value
+from crew import EFFECTS, Crew, chain, in_background, start, value
 from server import Database
 
 from pgdurable_core.engine import Connection

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Hazard 28: functions replaced, tables altered and the engine drained under load."""
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def test_draining_lets_running_steps_end_and_claims_nothing_more(database: Datab
         connection.execute("update df._engine set draining = true")
         until(lambda: value(connection, "select count(*) from df._steps where state = 'completed'") == 1)
         time.sleep(0.5)
-        assert value(connection, "select array_agg(state order by step) from df._steps") == ["completed", "ready"]
+        assert value(connection, "select array_agg(state::text order by step) from df._steps") == ["completed", "ready"]
         assert value(connection, "select count(*) from df._sessions") == 0
         assert {error.sqlstate for error in crew.errors} <= {"PD503"}
         connection.execute("update df._engine set draining = false")
@@ -64,7 +65,7 @@ def test_a_call_ends_when_the_schema_version_changes(database: Database, connect
     with database.connect() as session:
         version = value(connection, "select schema_version from df._engine")
         start(connection, "one")
-        with Crew(database, 1, ticker=False, seconds=60, idle=60) as crew:
+        with Crew(database, 1, ticker=False, seconds=20, idle=20) as crew:
             until(lambda: value(connection, "select count(*) from df._sessions") == 1)
             connection.execute("update df._engine set schema_version = %s", [version + 1])
             # The call of sixty seconds is over; the next one starts under the new version.

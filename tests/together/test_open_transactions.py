@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Hazards 6, 8, 51: nobody's open transaction and no running step makes the engine wait."""
 
 from __future__ import annotations

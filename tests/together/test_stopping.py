@@ -9,7 +9,7 @@ from contextlib import suppress
 import psycopg
 import pytest
 from consistency import assert_consistent, assert_once
-from crew import EFFECT, EFFECTS, Crew, chain, in_background, pause, start, until, value, workflow
+from crew import EFFECT, EFFECTS, Crew, chain, pause, start, until, value, workflow
 from server import Database
 
 from pgdurable_core.engine import Connection

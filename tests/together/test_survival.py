@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Kill the worker, a backend, the server, at any moment: every effect once, every instance ended, the rows agree.
 
 In every run seven seeded moments per way to die and workload; all twenty with `-m slow`, and a thousand kills in
