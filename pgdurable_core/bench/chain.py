@@ -25,7 +25,7 @@ def run_chain(
         for count in sessions:
             base: list[float] = []
             lanes: dict[str, list[float]] = {"fast": [], "committed": []}
-            instances = dict.fromkeys(lanes, 200 * count)
+            instances = dict.fromkeys(lanes, max(10, round(20 * count * seconds)))
             # The first turn of each only says how many instances last for the wished time.
             for turn in range(rounds + 1):
                 rate = pgbench(place, count, seconds if turn else 1)

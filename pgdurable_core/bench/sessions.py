@@ -21,7 +21,7 @@ Lane = Literal["fast", "committed"]
 
 CHAIN = 10
 # Twenty fast attempts earn the one-commit lane; what was claimed before the last one counted runs committed.
-WARM_UP = 60
+WARM_UP = 30
 PGBENCH_ROWS = 100_000
 NEVER = 2**64 - 1
 

@@ -20,7 +20,7 @@ def run_snapshot(
         beside = surroundings(connection, place.name)
         define_chain(connection, place)
         set_lane(connection, "fast")
-        instances = 200 * sessions
+        instances = max(10, round(20 * sessions * seconds))
 
         def turn() -> float:
             start(connection, "chain", instances)
