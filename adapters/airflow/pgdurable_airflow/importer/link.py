@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final, cast
 
 from pgdurable_airflow.importer.facts import DagFacts, Fact, TaskFacts, is_absent, seconds
-from pgdurable_airflow.importer.rules.results import reference_name
+from pgdurable_airflow.importer.results import reference_name
 from pgdurable_airflow.importer.schedule import Schedule
 from pgdurable_airflow.importer.task import Draft, Surroundings, Task, source_line
 from pgdurable_core.graph.duration import format_duration

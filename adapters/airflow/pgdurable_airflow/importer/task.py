@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pgdurable_airflow.importer.codes import CODES
 from pgdurable_airflow.importer.facts import CallableFacts, DagFacts, Fact, TaskFacts, is_absent
+from pgdurable_airflow.importer.results import pulled_reference
 from pgdurable_airflow.importer.templates import Scope, UntranslatableError
 from pgdurable_core.graph.model import Empty, Run, StatementClass
 from pgdurable_core.importing.findings import Finding, Home, Weight
@@ -159,8 +160,6 @@ class Task:
         return False
 
     def _pull(self, task_id: str, path: tuple[int, ...]) -> str:
-        from pgdurable_airflow.importer.rules.results import pulled_reference
-
         if not self._waits_for(task_id):
             self.find(
                 "AF202",
@@ -169,7 +168,7 @@ class Task:
                 remedy=f"Put {task_id} before this task.",
             )
             raise UntranslatableError(f"ti.xcom_pull({task_id!r}) from a task that is not upstream")
-        reference = pulled_reference(self, task_id, path)
+        reference = pulled_reference(self.around.dag, task_id, path)
         if reference is None:
             raise UntranslatableError(f"ti.xcom_pull({task_id!r}){''.join(f'[{number}]' for number in path)}")
         self.pulled[task_id] = reference

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgdurable_airflow.importer.facts import CallableFacts, Fact, elements, is_row, items, read_callable, tag
-from pgdurable_airflow.importer.rules.results import result_columns
+from pgdurable_airflow.importer.results import result_columns
 from pgdurable_airflow.importer.task import Task
 
 

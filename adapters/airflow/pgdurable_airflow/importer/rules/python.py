@@ -15,8 +15,8 @@ from pgdurable_airflow.importer.facts import (
     plain,
     tag,
 )
+from pgdurable_airflow.importer.results import runs_sql
 from pgdurable_airflow.importer.rules.mapping import expanded_argument, function_node, refuse_mapping
-from pgdurable_airflow.importer.rules.results import runs_sql
 from pgdurable_airflow.importer.rules.slicing import slice_problem
 from pgdurable_airflow.importer.rules.sql import refuse_template
 from pgdurable_airflow.importer.task import Draft, Refusal, Task

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgdurable_airflow.importer.facts import Fact, OpaqueError, callable_of, elements, is_absent, items, plain, tag
+from pgdurable_airflow.importer.results import reference_name
 from pgdurable_airflow.importer.rules.mapping import row_parameters
-from pgdurable_airflow.importer.rules.results import reference_name
 from pgdurable_airflow.importer.sqltext import (
     PlaceholderError,
     controls_transaction,

@@ -3,9 +3,8 @@
 import re
 from typing import Final
 
-from pgdurable_airflow.importer.facts import TaskFacts, elements
+from pgdurable_airflow.importer.facts import DagFacts, TaskFacts, elements
 from pgdurable_airflow.importer.sqltext import columns
-from pgdurable_airflow.importer.task import Task
 
 SQL_OPERATORS: Final = (
     "airflow.providers.common.sql.operators.sql.SQLExecuteQueryOperator",
@@ -44,9 +43,9 @@ def reference_name(task_id: str) -> str:
     return name if _IDENTIFIER.fullmatch(name) and name not in ("params", "item") else f"step_{name}"
 
 
-def pulled_reference(task: Task, task_id: str, path: tuple[int, ...]) -> str | None:
+def pulled_reference(dag: DagFacts, task_id: str, path: tuple[int, ...]) -> str | None:
     """Write `$step.col` for `ti.xcom_pull(task_id)[row][column]` where row is 0 and the SQL names the column."""
-    upstream = task.around.dag.task(task_id)
+    upstream = dag.task(task_id)
     if upstream is None or len(path) != 2 or path[0] != 0:
         return None
     names = result_columns(upstream)
