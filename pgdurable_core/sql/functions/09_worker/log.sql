@@ -1,3 +1,5 @@
+-- log: lines of a step's output. Only from a login that may run the steps of the role this one runs as; others are
+-- told that nothing was kept.
 create or replace function df.log(instance_id text, scope_id bigint, step integer, token bigint, stream text, lines text[]) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -7,6 +9,15 @@ declare
     v_most integer;
     v_count integer;
 begin
+    if not exists (
+        select from df._steps s
+        join df._plan_steps p on p.plan_id = s.plan_id and p.step = s.step
+        join df._instances i on i.instance_id = s.instance_id
+        left join df._connections n on p.connection is not null and n.namespace = i.namespace and n.name = p.connection
+        join df._roles r on r.role = coalesce(p.run_as, n.role, i.submitted_by)
+        where s.instance_id = $1 and s.scope_id = $2 and s.step = $3 and has_function_privilege(session_user, r.runner, 'execute')) then
+        return 0;
+    end if;
     select count(*) into v_have from df._logs l where l.instance_id = $1 and l.scope_id = $2 and l.step = $3 and l.token = $4;
     select e.max_log_lines into v_most from df._engine e;
     insert into df._logs (instance_id, scope_id, step, attempt, token, stream, line)
