@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import psycopg
 import pytest
+from engine_people import People
 from engine_room import Engine
-from server import TestServer
+from server import Database, TestServer
 
 from pgdurable_core.embedded import has_binaries
 from pgdurable_core.engine import Connection
@@ -41,3 +43,13 @@ def pure(server: TestServer) -> Iterator[Engine]:
     with database.connect() as connection:
         yield Engine(connection)
     database.drop()
+
+
+@pytest.fixture
+def people(database: Database, engine: Engine) -> Iterator[People]:
+    """Roles of the test's own database."""
+    with psycopg.connect(database.superuser_dsn, autocommit=True) as superuser:
+        made = People(database, engine, superuser, [])
+        yield made
+        for connection in made.connections:
+            connection.close()

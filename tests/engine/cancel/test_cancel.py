@@ -62,6 +62,7 @@ def test_a_running_step_is_stopped_its_effects_undone_and_nothing_follows(engine
         engine.work()
         engine.rows("call df.tick()")
         engine.rows("select df.signal_stops()")
+        thread.join(0.2)
     assert engine.status(instance) == "cancelled"
     assert engine.states(instance) == {"a": "cancelled", "b": "cancelled"}
     assert engine.rows("select * from seen") == []

@@ -14,7 +14,7 @@ def text_of(engine: Engine, run: str) -> str:
 
 RESULTS = {
     'select 1 as b, 2 as a, 3 as b, 4 as "B c"': '[{"b":1,"a":2,"b":3,"B c":4}]',
-    "select 1.10 as a, 1e9::numeric as b, float8 '0.1' c, float8 'NaN' d": '[{"a":1.10,"b":1000000000,"c":0.1,"d":"NaN"}]',
+    "select 1.10 a, 1e9::numeric b, float8 '0.1' c, float8 'NaN' d": '[{"a":1.10,"b":1000000000,"c":0.1,"d":"NaN"}]',
     "select 1 as a where false": "[]",
     "select null as a": '[{"a":null}]',
     "select '' as a, E'\\n\\t\"' as b": '[{"a":"","b":"\\n\\t\\""}]',
