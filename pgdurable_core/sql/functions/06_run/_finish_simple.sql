@@ -1,6 +1,6 @@
 -- _finish_simple: the short way for success: checkpoint, and the one step it leads to.
 --
--- False when it changed nothing: the claim is lost, its instance is over, or the step was decided early; the caller
+-- False when it changed nothing: the claim is lost, or the step was decided early; the caller
 -- then takes the long way, which says which.
 --
 -- Locks   the step row; the instance row at the end or at its first step.
@@ -19,8 +19,7 @@ begin
     set state = 'completed', attempt = s.attempt + 1, holder = null, finished_at = clock_timestamp(), started_at = p_started,
         result = p_result, row_count = p_rows, error = null, deadline_at = null, is_suspect = false
     where s.instance_id = p_instance and s.scope_id = p_scope and s.step = p_step and s.seq = p_token
-      and s.state in ('ready', 'running') and s.is_settled
-      and exists (select from df._instances i where i.instance_id = p_instance and i.state in ('pending', 'running'));
+      and s.state in ('ready', 'running') and s.is_settled;
     if not found then
         return false;
     end if;

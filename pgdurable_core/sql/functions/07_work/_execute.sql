@@ -54,19 +54,15 @@ begin
                 if v_kind <> 'sql' then
                     v_forced := df._judge(v_kind, v_result, w[29]::bigint, v_step);
                 end if;
-                v_phase := 'finish';
-                if w[33] is null or v_forced is not null
-                    or not df._finish_simple(v_instance, v_scope, v_step, v_token, w[29]::bigint, w[33]::integer, w[34]::smallint, v_result, v_rows,
-                        v_started, w[31] = 'pending' and w[30] = 'fast', w[42]::integer) then
+                if w[30] <> 'fast' then
+                    -- inside the savepoint: a stop that arrives during the checkpoint undoes both
+                    v_phase := 'finish';
                     if df._is_stopped(v_instance, v_token) then
                         raise exception 'stopped while it ran' using errcode = 'PD499';
                     end if;
-                    if w[31] = 'pending' and w[30] = 'fast' then
-                        perform df._mark_running(v_instance, v_started);
-                    end if;
-                    v_follow := df._finish_step(v_instance, v_scope, v_step, v_token, 'completed', v_result, v_rows, null, null, v_started, v_forced);
-                elsif w[33] <> '0' and w[34] = '1' then
-                    v_follow := w[33];
+                    v_follow := df._finish(w, v_result, v_rows, v_started, v_forced);
+                elsif not df._is_open(v_instance) then
+                    raise exception 'stopped while it ran' using errcode = 'PD499';
                 end if;
             end if;
             v_ok := true;
@@ -96,6 +92,10 @@ begin
         exit;
     end loop;
 
+    if v_ok and w[30] = 'fast' and v_kind <> 'map' then
+        -- outside the savepoint: its own transaction id would make a multixact with the claim's row lock, one per step
+        v_follow := df._finish(w, v_result, v_rows, v_started, v_forced);
+    end if;
     w[1] := 'done';
     w[41] := 't';
     if v_ok then
