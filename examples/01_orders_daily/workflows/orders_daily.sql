@@ -86,9 +86,9 @@ $sql$),
     run => df.python('orders_daily:erp_batch', '{"totals": {"xcom": "summarise"}, "ds": "{ds}"}')),
 
   -- BUG AF203: the only leaf, and all_done: a failed task before it ends as a successful run, in Airflow as here, and
-  -- slack_alert never fires. Remedy: a watcher step with rule => 'one_failed'.
+  -- slack_alert never fires. Remedy: a watcher step behind all others, with rule => 'one_failed', that fails.
   df.step('purge', after => '{erp_batch}', rule => 'all_done', source => 'dags/orders_daily.py:70',
     bind => '{"ds_minus_keep_days": "df.ds_add(ds, -(params ->> ''keep_days'')::int)"}',
     run => $$delete from stage.orders where order_date < '{ds_minus_keep_days}'$$)
 ]);
--- pgdurable import: graph 4a489c90, text d17df537. Without this line the file is yours alone and import leaves it be.
+-- pgdurable import: graph 4a489c90, text 709e765c. Without this line the file is yours alone and import leaves it be.

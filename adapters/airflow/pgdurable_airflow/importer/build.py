@@ -11,6 +11,7 @@ from pgdurable_airflow.importer.link import build_graph, safe_name
 from pgdurable_airflow.importer.load.live import JsonObject
 from pgdurable_airflow.importer.modules import Pinned, module_source, pin
 from pgdurable_airflow.importer.rules import convert
+from pgdurable_airflow.importer.rules.base import INSTEAD_OF_CALLBACKS
 from pgdurable_airflow.importer.rules.python import slice_module
 from pgdurable_airflow.importer.schedule import read_schedule
 from pgdurable_airflow.importer.sqltext import tables
@@ -212,7 +213,7 @@ def _callbacks(found: DagFindings) -> dict[str, Run]:
                     f"{name} {shown}",
                     f"The DAG calls {shown} ({name}).",
                     "It would not be called.",
-                    "Use one plain function at the top level of a module.",
+                    INSTEAD_OF_CALLBACKS,
                 )
                 continue
             kept[kind] = Python(f"{module}:{facts.qualname}", {}, runtime="airflow")
@@ -264,11 +265,9 @@ def _needs(graph: Graph, drafts: Mapping[str, tuple[Task, Draft | None]], pinned
             reads |= named.reads
             writes |= named.writes
     connections = {graph.settings(step).connection for step in graph.steps if isinstance(step.run, Sql | Check)}
-    pools = {graph.settings(step).pool for step in graph.steps}
     return Needs(
         connections=tuple(sorted(name for name in connections if name)),
         variables=tuple(sorted(pinned.variables)),
-        pools=tuple(sorted(name for name in pools if name)),
         packages=tuple(sorted(pinned.packages)),
         binaries=tuple(sorted({name for _, draft in drafts.values() if draft is not None for name in draft.binaries})),
         reads=tuple(sorted(reads)),

@@ -134,14 +134,18 @@ _ALL: Final = (
         "blocked",
         "would change the run",
         """An option of Airflow's that this version does not have and
-        without which the run would do something else (which tasks run, or when they may).""",
+        without which the run would do something else (which tasks run, or when they may): a task that waits for
+        the run before it, a slot of a pool, a function around the task. Mend the DAG and import it again; until then
+        the workflow is a draft.""",
     ),
     _code(
         "AF023",
         "decide",
         "callback not carried over",
         """Callbacks of single tasks, and any but one callback of the
-        DAG, have no place in the workflow document. They would not be called.""",
+        DAG, have no place in the workflow document. They would not be called. What one does can be a task of
+        its own: one with trigger_rule one_failed runs after a failure. `pgdurable status` ends with 1 while
+        anything is failed.""",
     ),
     _code(
         "AF024",
@@ -156,22 +160,33 @@ _ALL: Final = (
         "decide",
         "does not start by itself",
         """The schedule is an asset, a custom timetable or another kind
-        that has no cron expression, preset or duration. The workflow is written without a schedule and runs when
-        somebody starts it.""",
+        that has no cron expression, preset or duration. The workflow is written without a schedule; start its
+        runs with `pgdurable start`, as those of every workflow in this version.""",
     ),
     _code(
         "AF026",
         "decide",
         "time zone is no IANA name",
-        """The DAG's time zone is a fixed offset; the workflow runs in
-        UTC. Cron fields are wall-clock times: decide which zone is meant.""",
+        """The DAG's time zone is a fixed offset; the workflow is written with
+        UTC. Cron fields are wall-clock times: decide which zone is meant. This version stores the schedule and does not
+        run it.""",
     ),
     _code(
         "AF027",
         "note",
         "no limit on active tasks",
         """Airflow limits tasks of a DAG that run at once
-        (max_active_tasks_per_dag, 16) without being asked. Here only what a DAG states itself is a limit.""",
+        (max_active_tasks_per_dag, 16) without being asked. Here the sessions of the workers are the
+        only limit: `pgdurable worker --sql N --python M`.""",
+    ),
+    _code(
+        "AF028",
+        "note",
+        "limit kept, not enforced",
+        """The DAG states max_active_runs or max_active_tasks. The
+        workflow keeps the number. This version runs no schedules and enforces neither: two runs that are started
+        by hand run at once, and all their steps that are ready with them. Start one run after the other with
+        `pgdurable start NAME --wait`, and limit steps by the sessions of the worker.""",
     ),
     # AF11x: SQL
     _code(
@@ -265,7 +280,8 @@ _ALL: Final = (
         "decide",
         "hook options",
         """hook_params or database change how the connection is opened. They are
-        not carried over: say it where the connection is mapped, in pgdurable.toml.""",
+        not carried over. What sets the session up can be a setting of the role (ALTER ROLE … SET); another server or
+        database is refused by this version.""",
     ),
     # AF13x: Python
     _code(
@@ -448,8 +464,8 @@ _ALL: Final = (
         "only leaf all_done hides failures",
         """A run fails when a leaf fails. Every leaf of this DAG
         runs whatever happened before it, so a failed task in the middle ends as a successful run and no failure
-        callback is called. Kept as it is. Add a watcher: an empty task behind all others with trigger_rule
-        one_failed.""",
+        callback is called. Kept as it is. Add a watcher: a task behind all others with trigger_rule
+        one_failed that fails.""",
     ),
     _code(
         "AF204",

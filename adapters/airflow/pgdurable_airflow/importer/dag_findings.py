@@ -17,6 +17,17 @@ from pgdurable_core.importing.findings import Finding, Weight
 _PLACEHOLDERS: Final = ("pgdurable-missing-variable-", "pgdurable-missing-connection-")
 _EVER: Final = frozenset({"all_done", "always", "all_done_setup_success"})
 
+_NOT_ENFORCED: Final = {
+    "max_active_runs": "It stands in the file. This version runs no schedules and does not enforce it: two runs that "
+    "are started both run at once.",
+    "max_active_tasks": "It stands in the file. This version does not enforce it: only the sessions of the workers "
+    "limit how many steps run at once.",
+}
+_LIMIT_YOURSELF: Final = {
+    "max_active_runs": "Start a run when the one before has ended: `pgdurable start NAME --wait`.",
+    "max_active_tasks": "Run the worker with as many sessions as may work at once: --sql, --python.",
+}
+
 Find = Callable[..., None]
 
 
@@ -91,7 +102,7 @@ def options(found: DagFindings) -> None:
                 name,
                 f"The DAG has `{name}`.",
                 "Nobody is told when it is late.",
-                "Watch `pgdurable status`, which lists what is late.",
+                "Give the long tasks an execution_timeout, which fails them, and watch `pgdurable status`.",
             )
     if fields.get("render_template_as_native_obj"):
         templated = [task for task in found.dag.tasks if "{{" in json.dumps(dict(task.given), default=str)]
@@ -103,13 +114,26 @@ def options(found: DagFindings) -> None:
                 "What they become depends on the text at run time.",
                 "Take render_template_as_native_obj out.",
             )
+    for name, given, what in (
+        ("max_active_runs", ("max_active_runs",), "run"),
+        ("max_active_tasks", ("max_active_tasks", "concurrency"), "task"),
+    ):
+        value = fields.get(name)
+        if isinstance(value, int) and any(each in found.dag.given for each in given):
+            found.find(
+                "AF028",
+                f"{name} {value} is kept, not enforced",
+                f"At most {value} {what}{'' if value == 1 else 's'} of the DAG may be active at once ({name}).",
+                _NOT_ENFORCED[name],
+                _LIMIT_YOURSELF[name],
+            )
     if "max_active_tasks" not in found.dag.given and "concurrency" not in found.dag.given and len(found.dag.tasks) > 16:
         found.find(
             "AF027",
             "no limit on active tasks",
             "Airflow runs at most 16 tasks of a run at once, unasked.",
-            "Here there is no such limit.",
-            "State max_active_tasks.",
+            "Here only the sessions of the workers limit how many run at once.",
+            "Run the worker with as many sessions as may work at once: --sql, --python.",
         )
 
 
@@ -143,7 +167,7 @@ def mistakes(found: DagFindings, base_parameters: frozenset[str]) -> None:
             f"{whole}, and {trigger_rule(task)}: a failed task before "
             f"it ends as a successful run, in Airflow as here{silent}.",
             "Kept as it is.",
-            "A watcher step with rule => 'one_failed'.",
+            "A watcher step behind all others, with rule => 'one_failed', that fails.",
             task=task.task_id,
             line=task.line,
         )

@@ -30,8 +30,7 @@ _ALIASES: Final[dict[str, TriggerRule]] = {
     "dummy": "always",
     "none_failed_or_skipped": "none_failed_min_one_success",
 }
-# core.max_active_tasks_per_dag and max_active_runs_per_dag count only where the DAG states them (AF027).
-_DEFAULT_POOL: Final = "default_pool"
+# core.max_active_tasks_per_dag and max_active_runs_per_dag are written only where the DAG states them (AF027, AF028).
 
 
 def safe_name(name: str) -> str:
@@ -118,7 +117,6 @@ def _step(task: Task, draft: Draft | None, keys: Mapping[str, str], is_reference
     retries = task_retries(facts)
     delay = seconds(facts.fields.get("retry_delay"))
     timeout = seconds(facts.fields.get("execution_timeout"))
-    pool = facts.fields.get("pool")
     key = keys[facts.task_id]
     name = reference_name(facts.task_id)
     return Step(
@@ -131,7 +129,6 @@ def _step(task: Task, draft: Draft | None, keys: Mapping[str, str], is_reference
         retries=retries,
         retry_delay=_duration(delay) if retries and delay is not None else None,
         timeout=_duration(timeout) if timeout else None,
-        pool=pool if isinstance(pool, str) and pool != _DEFAULT_POOL else None,
         run_as=draft.run_as if draft is not None else None,
         connection=draft.connection if draft is not None else None,
         statement_class=draft.statement_class if draft is not None else None,
@@ -176,7 +173,7 @@ def _doc(facts: TaskFacts) -> str | None:
 def _defaults(dag: DagFacts, steps: Sequence[Step]) -> Defaults:
     """State once what default_args state, and the connection that most SQL steps share.
 
-    A step cannot take back a default timeout, pool or connection, so those are shared only where every step has them.
+    A step cannot take back a default timeout or connection, so those are shared only where every step has them.
     """
     retries = dag.default_args.get("retries")
     delay = seconds(dag.default_args.get("retry_delay"))
@@ -185,12 +182,10 @@ def _defaults(dag: DagFacts, steps: Sequence[Step]) -> Defaults:
     common = Counter(named).most_common(1)
     connection = common[0][0] if common and (len(named) == len(sql)) and common[0][1] > 1 else None
     timeouts = {step.timeout for step in steps}
-    pools = {step.pool for step in steps}
     return Defaults(
         retries=retries if isinstance(retries, int) and not isinstance(retries, bool) and retries > 0 else None,
         retry_delay=_duration(delay) if delay is not None and any(step.retries for step in steps) else None,
         timeout=timeouts.pop() if len(timeouts) == 1 and len(steps) > 1 else None,
-        pool=pools.pop() if len(pools) == 1 and len(steps) > 1 else None,
         connection=connection,
     )
 
@@ -200,7 +195,6 @@ def _unless_shared(step: Step, defaults: Defaults) -> Step:
         step,
         retries=None if step.retries == (defaults.retries or 0) else step.retries,
         timeout=None if step.timeout == defaults.timeout else step.timeout,
-        pool=None if step.pool == defaults.pool else step.pool,
         connection=None if step.connection == defaults.connection else step.connection,
     )
 

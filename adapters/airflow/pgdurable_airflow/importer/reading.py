@@ -169,7 +169,7 @@ def _died(shown: str, how: object, options: ReadOptions) -> ReadFailure:
                 "AF002",
                 shown,
                 f"the file was still being executed after {options.time_limit:g} s",
-                "Move work into tasks, or give it longer.",
+                "Move work into tasks.",
             )
         case "memory":
             return _failure(

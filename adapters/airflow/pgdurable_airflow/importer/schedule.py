@@ -68,7 +68,7 @@ def read_schedule(dag: DagFacts, file: str) -> Schedule:
                 f"{kind} has no cron expression",
                 f"The DAG starts by `{table['text']}`.",
                 "The workflow is written without a schedule.",
-                "Start it by hand, or give it a cron schedule.",
+                "Start runs with `pgdurable start`.",
             )
     if kind in ("CronTriggerTimetable", "DeltaTriggerTimetable") and seconds(table.get("interval")):
         find(
@@ -84,7 +84,7 @@ def read_schedule(dag: DagFacts, file: str) -> Schedule:
             "AF026",
             f"time zone {zone}",
             f"The time zone {zone!r} is no IANA name.",
-            "The workflow runs in UTC.",
+            "The workflow is written with UTC.",
             "Use a named zone in start_date.",
         )
         zone = "UTC"

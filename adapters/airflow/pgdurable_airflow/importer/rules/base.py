@@ -19,7 +19,6 @@ _WITHOUT_EFFECT: Final = (
     "retries",
     "retry_delay",
     "execution_timeout",
-    "pool",
     "on_failure_fail_dagrun",
     "task_display_name",
     "logger_name",
@@ -38,12 +37,21 @@ _WITHOUT_EFFECT: Final = (
     "do_xcom_push",
 )
 
+_DEFAULT_POOL: Final = "default_pool"
+
 _CALLBACKS: Final = (
     "on_failure_callback",
     "on_success_callback",
     "on_retry_callback",
     "on_execute_callback",
     "on_skipped_callback",
+)
+
+
+# What works while callbacks are not called.
+INSTEAD_OF_CALLBACKS: Final = (
+    "Do it in a task of its own (trigger_rule one_failed runs after a failure), or watch `pgdurable status`, which "
+    "ends with 1 while anything is failed."
 )
 
 
@@ -94,7 +102,7 @@ def _dependencies(task: Task) -> None:
             "depends_on_past",
             "The task waits for itself in the previous run (depends_on_past).",
             "This version would run it without waiting.",
-            "Use max_active_runs 1 if order is all you need.",
+            "Take it out, and start runs one by one: `pgdurable start NAME --wait` ends with 1 when one fails.",
         )
     if _value(task, "wait_for_downstream"):
         task.find(
@@ -102,7 +110,7 @@ def _dependencies(task: Task) -> None:
             "wait_for_downstream",
             "The task waits for its followers in the previous run.",
             "This version would run it without waiting.",
-            "Use max_active_runs 1 if order is all you need.",
+            "Take it out, and start runs one by one: `pgdurable start NAME --wait` ends with 1 when one fails.",
         )
     if _value(task, "is_setup") or _value(task, "is_teardown"):
         kind = "setup" if task.facts.fields.get("is_setup") else "teardown"
@@ -120,7 +128,7 @@ def _dependencies(task: Task) -> None:
                 name,
                 f"{name} limits how often the task runs at once.",
                 "The limit is not carried over.",
-                "Use a pool.",
+                "See to it that copies at once do no harm, or run the worker with fewer sessions: --sql, --python.",
             )
     if task.take_given("wait_for_past_depends_before_skipping"):
         task.find(
@@ -132,14 +140,25 @@ def _dependencies(task: Task) -> None:
 
 
 def _routing(task: Task) -> None:
+    pool = _value(task, "pool")
     pool_slots = _value(task, "pool_slots")
-    if isinstance(pool_slots, int) and pool_slots != 1:
+    if isinstance(pool, str) and pool != _DEFAULT_POOL:
+        task.find(
+            "AF022",
+            f"pool {pool}",
+            f"The task waits for a slot of the pool `{pool}`, which limits how many tasks run at once.",
+            "This version has no pools: the limit would be gone.",
+            "Take `pool` out if the limit does not matter. If it does, take it out all the same and run one worker "
+            "with as many sessions as the pool has slots (`pgdurable worker --sql N --python M`), which "
+            "limits every step.",
+        )
+    elif isinstance(pool_slots, int) and pool_slots != 1:
         task.find(
             "AF021",
             f"pool_slots {pool_slots}",
-            f"The task takes {pool_slots} slots of its pool.",
-            "Here it takes one.",
-            "Use a smaller pool of its own.",
+            f"The task takes {pool_slots} slots of the default pool.",
+            "Here it takes one session of a worker, as every step does.",
+            "Take pool_slots out, or run the worker with fewer sessions: --sql, --python.",
         )
     priority = _value(task, "priority_weight")
     weight_rule = _value(task, "weight_rule")
@@ -182,7 +201,13 @@ def _mail(task: Task) -> None:
             "Watch `pgdurable status`, which ends with 1 while anything is failed.",
         )
     if not is_absent(task.facts.given.get("sla")):
-        task.find("AF021", "sla", "The task has an SLA.", "Nobody is told when it is missed.")
+        task.find(
+            "AF021",
+            "sla",
+            "The task has an SLA.",
+            "Nobody is told when it is missed.",
+            "Give it an execution_timeout, which fails it.",
+        )
 
 
 def _callbacks(task: Task) -> None:
@@ -204,7 +229,7 @@ def _callbacks(task: Task) -> None:
             f"{name} {', '.join(names)}".strip(),
             f"The task calls {', '.join(names) or 'a callback'} ({name}).",
             "It would not be called.",
-            "Use the workflow's own on_failure.",
+            INSTEAD_OF_CALLBACKS,
         )
 
 
@@ -218,7 +243,7 @@ def _assets(task: Task) -> None:
             "outlets",
             f"The task tells Airflow that {', '.join(names)} changed; DAGs may wait for that.",
             "No event is sent.",
-            "Start the consumers another way, or keep them on a schedule.",
+            "Start the consumers with `pgdurable start`, from cron or from a last task of this DAG.",
         )
 
 

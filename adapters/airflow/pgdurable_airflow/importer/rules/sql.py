@@ -122,7 +122,7 @@ def _sources(task: Task) -> tuple[list[str], tuple[Path, ...], bool]:
                 "AF112",
                 "SQL known only at run time",
                 f"`sql` is {_what(item)}.",
-                "Build the SQL in the database, or use a Python task that runs it.",
+                "Build the SQL in the database, or use a Python task that connects by itself and runs it.",
             )
         file = task.facts.files.get(item)
         if file is None:
@@ -337,7 +337,7 @@ def _connection(task: Task) -> str | None:
             option,
             f"`{option}` changes how the connection is opened.",
             "It is not carried over.",
-            "Say it where the connection is mapped, in pgdurable.toml.",
+            "Give the role its settings (ALTER ROLE … SET), which every step of it has. Another database is refused.",
         )
     if value is None or not value.strip():
         task.find(
