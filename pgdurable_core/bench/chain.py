@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pgdurable_core.bench.figures import Comparison, Report, Series
 from pgdurable_core.bench.machine import surroundings
 from pgdurable_core.bench.place import Place
-from pgdurable_core.bench.sessions import CHAIN, define_chain, pgbench, prepare_pgbench, set_lane, start, work
+from pgdurable_core.bench.sessions import CHAIN, Sessions, define_chain, pgbench, prepare_pgbench, set_lane, start
 
 # Issue and measuring.md: what the fast lane is held to.
 WANTED = 0.7
@@ -26,20 +26,21 @@ def run_chain(
             base: list[float] = []
             lanes: dict[str, list[float]] = {"fast": [], "committed": []}
             instances = dict.fromkeys(lanes, max(10, round(20 * count * seconds)))
-            # The first turn of each only says how many instances last for the wished time.
-            for turn in range(rounds + 1):
-                rate = pgbench(place, count, seconds if turn else 1)
-                if turn:
-                    base.append(rate)
-                for lane in ("fast", "committed"):
-                    set_lane(connection, lane)
-                    start(connection, "chain", instances[lane])
-                    rate = instances[lane] * CHAIN / work(place, count)
-                    instances[lane] = max(10, round(rate * seconds / CHAIN))
+            # The first turn of each says how many instances last for the wished time, and warms the sessions.
+            with Sessions(place, count) as crew:
+                for turn in range(rounds + 1):
+                    rate = pgbench(place, count, seconds if turn else 1)
                     if turn:
-                        lanes[lane].append(rate)
-                if turn:
-                    tell(f"{count} sessions, turn {turn} of {rounds}: pgbench {base[-1]:,.0f}, " + _both(lanes))
+                        base.append(rate)
+                    for lane in ("fast", "committed"):
+                        set_lane(connection, lane)
+                        start(connection, "chain", instances[lane])
+                        rate = instances[lane] * CHAIN / crew.work()
+                        instances[lane] = max(10, round(rate * seconds / CHAIN))
+                        if turn:
+                            lanes[lane].append(rate)
+                    if turn:
+                        tell(f"{count} sessions, turn {turn} of {rounds}: pgbench {base[-1]:,.0f}, " + _both(lanes))
             comparisons.append(
                 Comparison(
                     f"{count} session{'s' * (count > 1)}, chains of {CHAIN} trivial SQL steps",

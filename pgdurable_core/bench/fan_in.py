@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pgdurable_core.bench.figures import Comparison, Report, Series
 from pgdurable_core.bench.machine import surroundings
 from pgdurable_core.bench.place import Place
-from pgdurable_core.bench.sessions import CHAIN, define_chain, set_lane, start, work
+from pgdurable_core.bench.sessions import CHAIN, Sessions, define_chain, set_lane, start
 
 WANTED = 0.8
 
 
 def run_fan_in(place: Place, sessions: int, rounds: int, width: int, tell: Callable[[str], None]) -> Report:
     """Measure chains and the map in turns; the map's clock includes opening its items and gathering them."""
-    with place.connect() as connection:
+    with place.connect() as connection, Sessions(place, sessions) as crew:
         beside = surroundings(connection, place.name)
         connection.execute("update df._engine set max_result_rows = greatest(max_result_rows, %s)", [width])
         define_chain(connection, place)
@@ -30,9 +30,9 @@ def run_fan_in(place: Place, sessions: int, rounds: int, width: int, tell: Calla
         maps: list[float] = []
         for turn in range(rounds + 1):
             start(connection, "chain", width // CHAIN)
-            chain = width // CHAIN * CHAIN / work(place, sessions)
+            chain = width // CHAIN * CHAIN / crew.work()
             start(connection, "map", 1)
-            wide = (width + 3) / work(place, sessions)
+            wide = (width + 3) / crew.work()
             if turn:
                 chains.append(chain)
                 maps.append(wide)

@@ -35,7 +35,8 @@ def define_chain(connection: Connection, place: Place, name: str = "chain") -> N
     )
     connection.execute(f"select df.create_workflow('{name}', steps => array[{steps}])".encode())
     start(connection, name, WARM_UP)
-    work(place, 1)
+    with Sessions(place, 1) as sessions:
+        sessions.work()
 
 
 def start(connection: Connection, name: str, count: int) -> None:
@@ -52,22 +53,30 @@ def set_lane(connection: Connection, lane: Lane) -> None:
     connection.execute("update df._engine set crash_horizon = %s::text::xid8", [str(horizon)])
 
 
-def work(place: Place, sessions: int) -> float:
-    """Let sessions work until nothing is left; return the seconds from the first call to the last answer.
+class Sessions:
+    """Connections that stay open over all turns: what a session compiles and plans at first is not measured."""
 
-    Raises what a session raised, SetupError when something is left over.
-    """
-    connections = [place.connect() for _ in range(sessions)]
-    try:
-        seconds = _at_once([lambda c=each: _drain(c) for each in connections])  # type: ignore[misc]
-        row = connections[0].execute("select count(*) from df._instances where finished_at is null").fetchone()
+    def __init__(self, place: Place, count: int) -> None:
+        self._connections = [place.connect() for _ in range(count)]
+
+    def __enter__(self) -> Sessions:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._connections:
+            each.close()
+
+    def work(self) -> float:
+        """Work until nothing is left; return the seconds from the first call to the last answer.
+
+        Raises what a session raised, SetupError when something is left over.
+        """
+        seconds = _at_once([lambda c=each: _drain(c) for each in self._connections])  # type: ignore[misc]
+        row = self._connections[0].execute("select count(*) from df._instances where finished_at is null").fetchone()
         assert row is not None
         if row[0]:
             raise SetupError(f"{row[0]} instances are left over", hint="is something else at work in this database?")
         return seconds
-    finally:
-        for each in connections:
-            each.close()
 
 
 def _drain(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pgdurable_core.bench.figures import Comparison, Report, Series
 from pgdurable_core.bench.machine import surroundings
 from pgdurable_core.bench.place import Place
-from pgdurable_core.bench.sessions import CHAIN, define_chain, set_lane, start, work
+from pgdurable_core.bench.sessions import CHAIN, Sessions, define_chain, set_lane, start
 
 WANTED = 0.8
 
@@ -16,7 +16,7 @@ def run_snapshot(
     place: Place, sessions: int, rounds: int, seconds: float, steps: int, tell: Callable[[str], None]
 ) -> Report:
     """Measure chains, hold a repeatable-read transaction with an xid open, finish `steps` steps, measure again."""
-    with place.connect() as connection:
+    with place.connect() as connection, Sessions(place, sessions) as crew:
         beside = surroundings(connection, place.name)
         define_chain(connection, place)
         set_lane(connection, "fast")
@@ -24,7 +24,7 @@ def run_snapshot(
 
         def turn() -> float:
             start(connection, "chain", instances)
-            return instances * CHAIN / work(place, sessions)
+            return instances * CHAIN / crew.work()
 
         instances = max(10, round(turn() * seconds / CHAIN))
         before = [turn() for _ in range(rounds)]
@@ -36,7 +36,7 @@ def run_snapshot(
             while left > 0:
                 now = min(left, 2000)
                 start(connection, "chain", now)
-                rate = now * CHAIN / work(place, sessions)
+                rate = now * CHAIN / crew.work()
                 left -= now
                 tell(f"{steps - left * CHAIN:,} steps under the open transaction: {rate:,.0f} a second")
             after = [turn() for _ in range(rounds)]
