@@ -8,10 +8,9 @@ revoke all on all procedures in schema df from public;
 -- the owner of df is its first user, worker and runner
 do $$
 begin
-    insert into df._roles as r (role, runner, is_user, may_write_modules)
-    values (df._me(), df._make_runner(df._me()), true, true)
-    on conflict (role) do update set runner = excluded.runner;
+    perform df._make_runner(df._me());
+    insert into df._roles (role, is_user, may_write_modules) values (df._me(), true, true) on conflict do nothing;
     perform df._grant_surface(r.role::text) from df._roles r where (r.is_user or r.is_operator) and r.role <> df._me();
-    perform df.grant_worker(w.worker::text, w.role::text) from df._worker_roles w where w.worker <> df._me();
+    perform df.grant_worker(w.worker::text, w.role::text) from df._worker_roles w where w.worker <> df._me() and df._runner(w.role) is not null;
 end
 $$;

@@ -48,6 +48,12 @@ create table df._engine (
 );
 comment on table df._engine is 'one row: which engine this is, in which environment, and what the last crash left';
 
+create table df._recovery (
+    only_row boolean primary key default true check (only_row)
+);
+insert into df._recovery default values;
+comment on table df._recovery is 'its row is locked by whoever takes dead sessions'' work back; an advisory lock could be taken by anybody';
+
 create table df._namespaces (
     namespace text primary key check (namespace ~ '^[A-Za-z0-9_.-]{1,250}$'),
     doc text,
@@ -57,14 +63,13 @@ insert into df._namespaces (namespace, doc) values ('default', 'where a workflow
 
 create table df._roles (
     role regrole primary key,
-    runner oid,
     is_user boolean not null default false,
     is_operator boolean not null default false,
     may_write_modules boolean not null default false,
     granted_by text not null default current_user,
     granted_at timestamptz not null default clock_timestamp()
 );
-comment on table df._roles is 'who uses df, and the runner function that executes each role''s steps';
+comment on table df._roles is 'who uses df; a user has a runner function, df_runners.run_<oid>';
 
 create table df._worker_roles (
     worker regrole not null,
@@ -407,6 +412,7 @@ create table df._variables (
     namespace text not null default 'default',
     name text not null,
     value text,
+    owner regrole not null,
     updated_by text not null default current_user,
     updated_at timestamptz not null default clock_timestamp(),
     primary key (namespace, name)
@@ -418,6 +424,7 @@ create table df._connections (
     kind text not null default 'here' check (kind in ('here')),
     role regrole,
     login text check (login is null or login ~ '^(env|file|cmd):'),
+    owner regrole not null,
     updated_by text not null default current_user,
     updated_at timestamptz not null default clock_timestamp(),
     primary key (namespace, name)

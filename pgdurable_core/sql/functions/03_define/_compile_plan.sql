@@ -219,6 +219,9 @@ begin
             continue;
         end;
 
+        if v ? 'each' and v_row.kind = 'branch' then
+            raise exception '%: a branch cannot be mapped, its choice would have no effect', v_place using errcode = 'PD501';
+        end if;
         if v ? 'each' then
             k := v_out[(v_pos -> (v ->> 'each'))::integer];
             v_body := v_row;

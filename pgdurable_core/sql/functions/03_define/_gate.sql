@@ -25,5 +25,11 @@ begin
     return null;
 end
 $$;
-drop trigger if exists gate on df._calls;
-create trigger gate before insert or update or delete on df._calls for each row execute function df._gate();
+do $$
+begin
+    -- made once: replacing it at every upgrade would wait for every open transaction that used df
+    if not exists (select from pg_trigger t where t.tgrelid = 'df._calls'::regclass and t.tgname = 'gate') then
+        create trigger gate before insert or update or delete on df._calls for each row execute function df._gate();
+    end if;
+end
+$$;

@@ -6,5 +6,5 @@ as $$
     select p_caller = p_owner
         or p_caller = (select n.nspowner from pg_namespace n where n.nspname = 'df')
         or exists (select from df._roles r where r.role = p_caller and r.is_operator)
-        or pg_has_role(p_caller, p_owner, 'member')
+        or df._may_be(p_caller, p_owner)
 $$;

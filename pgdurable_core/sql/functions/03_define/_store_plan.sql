@@ -14,7 +14,10 @@ declare
 begin
     v_hash := sha256(convert_to(jsonb_build_object('steps', (select jsonb_agg(s.v - 'source' - 'doc' order by s.pos)
         from jsonb_array_elements(p_document -> 'steps') with ordinality s(v, pos)),
-        'defaults', p_document -> 'defaults')::text, 'UTF8'));
+        'defaults', p_document -> 'defaults',
+        -- what the text alone does not say: how it is compiled, and who bears the names of roles in it now
+        'compiler', 1, 'roles', (select jsonb_object_agg(r.name, to_regrole(quote_ident(r.name))::oid::text) from (
+            select distinct v #>> '{}' as name from jsonb_path_query(p_document, 'strict $.**.run_as') v) r))::text, 'UTF8'));
     select p.plan_id into v_plan from df._plans p where p.hash = v_hash order by p.plan_id limit 1;
     if v_plan is null then
         insert into df._plans (hash, step_count, sink_count) values (v_hash, 0, 0) returning plan_id into v_plan;
@@ -37,7 +40,7 @@ begin
     end if;
     select p.roles into v_roles from df._plans p where p.plan_id = v_plan;
     foreach v_role in array v_roles loop
-        if not pg_has_role(p_caller, v_role, 'member') then
+        if not df._may_be(p_caller, v_role) then
             raise exception '% may not run steps as %', p_caller, v_role
                 using errcode = 'PD403', hint = format('grant %s to %s', v_role, p_caller);
         end if;

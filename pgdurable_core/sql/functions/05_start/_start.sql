@@ -36,6 +36,11 @@ begin
         if length(v_key) > 1000 then
             raise exception 'run_key is longer than 1000 characters' using errcode = 'PD413';
         end if;
+        if v_key !~ '^[A-Za-z0-9_.:+@~=/ -]+$' or v_key ~ '--' then
+            -- it is the run_id, which {run_id} puts into SQL and shell text as it is
+            raise exception 'run_key % holds more than A-Z a-z 0-9 _ . : + @ ~ = / - and blank', quote_literal(v_key) using errcode = 'PD400',
+                hint = 'Encode what is outside of it, or use a hash.';
+        end if;
         v_id := df._instance_id(nextval('df._instance_ids'));
         insert into df._run_keys (workflow_id, run_key, instance_id) values (w.workflow_id, v_key, v_id) on conflict do nothing;
         if not found then
@@ -61,11 +66,11 @@ begin
         select w.created_by union select unnest(w.roles)
         union select x.value::oid::regrole from jsonb_each_text(case when v_settings -> 'connections' <> 'null' then v_settings -> 'connections' else '{}' end) x
     loop
-        if not exists (select from df._roles r where r.role = v_role and r.runner is not null) then
+        if df._runner(v_role) is null then
             raise exception 'role % has no runner, so nothing can run as it', v_role using errcode = 'PD403',
                 hint = format('select df.grant_usage(%L)', v_role::text);
         end if;
-        if not pg_has_role(w.created_by, v_role, 'member') then
+        if not df._may_be(w.created_by, v_role) then
             raise exception '% may not run steps as %', w.created_by, v_role using errcode = 'PD403', hint = format('grant %s to %s', v_role, w.created_by);
         end if;
         v_settings := v_settings || jsonb_build_object(v_role::oid::text, df._role_settings(v_role));

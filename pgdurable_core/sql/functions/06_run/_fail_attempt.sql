@@ -18,7 +18,7 @@ as $$
 declare
     s record;
 begin
-    select t.attempt, t.generation, t.started_at, t.holder, t.worker_id, t.max_attempts, t.caught, p.retries, p.retry_delay, sc.map_index into s
+    select p.lane, t.attempt, t.generation, t.started_at, t.holder, t.worker_id, t.max_attempts, t.caught, p.retries, p.retry_delay, sc.map_index into s
     from df._steps t
     join df._plan_steps p on p.plan_id = t.plan_id and p.step = t.step
     left join df._scopes sc on t.scope_id <> 0 and sc.instance_id = t.instance_id and sc.scope_id = t.scope_id
@@ -30,7 +30,7 @@ begin
     if p_error ->> 'sqlstate' ~ '^(08|53|57P0[1-4]|58)' and s.caught < 10 then
         -- the server's fault: no try is charged, the step comes back in a moment
         update df._steps t
-        set state = 'retrying', holder = null, worker_id = null, error = p_error, deadline_at = null, due_at = df._now() + interval '5 seconds',
+        set state = 'retrying', lane = s.lane, holder = null, worker_id = null, error = p_error, deadline_at = null, due_at = df._now() + interval '5 seconds',
             caught = t.caught + 1, is_suspect = false
         where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step;
         return 'retrying';
@@ -43,7 +43,7 @@ begin
     values (p_instance, p_scope, p_step, s.generation, s.attempt + 1, s.map_index, p_token, 'failed', p_error,
         coalesce(p_started, s.started_at), s.holder, s.worker_id);
     update df._steps t
-    set state = 'retrying', attempt = s.attempt + 1, holder = null, worker_id = null, error = p_error, deadline_at = null,
+    set state = 'retrying', lane = s.lane, attempt = s.attempt + 1, holder = null, worker_id = null, error = p_error, deadline_at = null,
         due_at = df._now() + s.retry_delay, is_suspect = false
     where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step;
     return 'retrying';

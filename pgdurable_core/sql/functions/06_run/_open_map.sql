@@ -31,10 +31,14 @@ begin
         return 0;
     end if;
     if exists (select from df._plan_steps g where g.plan_id = p_plan and g.step = p.each_step and g.kind = 'gather') then
+        -- rows of SQL item by item; what Python or a shell returned is one item each, as Airflow has it
         select json_agg(e.value order by sc.map_index, e.ordinality) into v_source
-        from df._scopes sc join df._steps s on s.instance_id = sc.instance_id and s.scope_id = sc.scope_id and s.step = p.each_step - 1,
-            json_array_elements(s.result) with ordinality e
-        where sc.instance_id = p_instance and sc.step = p.each_step - 2;
+        from df._scopes sc
+        join df._steps s on s.instance_id = sc.instance_id and s.scope_id = sc.scope_id and s.step = p.each_step - 1
+        join df._plan_steps bp on bp.plan_id = p_plan and bp.step = p.each_step - 1
+        cross join lateral json_array_elements(case when bp.kind = 'sql' and json_typeof(s.result) = 'array' then s.result
+            else json_build_array(s.result) end) with ordinality e
+        where sc.instance_id = p_instance and sc.step = p.each_step - 2 and s.state = 'completed';
         v_source := coalesce(v_source, '[]');
     end if;
     if v_source is null or json_typeof(v_source) not in ('array', 'object') then

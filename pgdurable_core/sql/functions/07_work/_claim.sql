@@ -18,7 +18,7 @@ declare
     v_name text;
 begin
     w[10] := null;
-    select i.state, i.generation, p.kind, p.timeout, t.plan_id, t.seq, t.enq, t.is_suspect, p.next_step, p.next_lane,
+    select i.state, i.generation, p.kind, p.timeout, t.plan_id, t.seq, t.enq, t.lane = 2 as is_suspect, p.next_step, p.next_lane,
         coalesce(p.run_as::oid::text, i.settings -> 'connections' ->> p.connection, i.submitted_by::oid::text) as role,
         case when p.timeout is not null or i.settings @? '$.*.more.statement_timeout' then i.settings end as settings
     into j
@@ -26,8 +26,10 @@ begin
     join df._plan_steps p on p.plan_id = t.plan_id and p.step = t.step
     left join df._instances i on i.instance_id = t.instance_id
     where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step and t.state = 'ready' and t.lane in (1, 2)
+      and (p.kind = 'map' or i.state is null or i.state not in ('pending', 'running') or strpos(w[36], ',' || coalesce(p.run_as::oid::text,
+        i.settings -> 'connections' ->> p.connection, i.submitted_by::oid::text) || ',') > 0)
     for no key update of t skip locked;
-    if not found then       -- another session has taken it
+    if not found then       -- another session has taken it, or may run it and we may not
         w[1] := 'again';
         return w;
     end if;
@@ -39,14 +41,10 @@ begin
         w[1] := 'again';
         return w;
     end if;
-    if j.kind <> 'map' and strpos(w[36], ',' || j.role || ',') = 0 then
-        perform df._end_solo(j.seq);    -- not ours to run: another login's sessions have positions of their own
-        w[1] := 'again';
-        return w;
-    end if;
 
-    v_fast := j.kind = 'map';
-    if not v_fast and not j.is_suspect and w[38] is null and j.enq >= w[37]::xid8 then
+    -- what a timeout must end has to be seen with its beginning, which the one-commit lane need not show
+    v_fast := j.kind = 'map' and not j.is_suspect and w[38] is null and j.enq >= w[37]::xid8;
+    if j.kind <> 'map' and j.settings is null and not j.is_suspect and w[38] is null and j.enq >= w[37]::xid8 then
         v_name := j.plan_id || ':' || p_step || ',';
         v_fast := strpos(w[39], ',' || v_name) > 0;
         if not v_fast and exists (select from df._step_lanes l where l.plan_id = j.plan_id and l.step = p_step and l.fast_streak >= 20) then
@@ -56,7 +54,7 @@ begin
     end if;
     if not v_fast then
         update df._steps t
-        set state = 'running', holder = w[2]::bigint, started_at = v_now,
+        set state = 'running', holder = df._own_session(w[2]::bigint), started_at = v_now,
             deadline_at = v_now + least(j.timeout, df._timeout(j.settings -> j.role -> 'more' ->> 'statement_timeout'))
         where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step;
         if j.state = 'pending' then

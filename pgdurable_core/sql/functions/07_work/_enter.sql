@@ -4,6 +4,8 @@
 create or replace function df._enter(p_max_seconds numeric, p_idle_seconds numeric, p_worker bigint, p_pos text, p_backend_start timestamptz) returns text[]
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, MDY'
+set timezone = 'UTC'
 as $$
 declare
     w text[] := array_fill(null::text, array[42]);

@@ -34,7 +34,8 @@ declare
     v_took interval;
 begin
     -- the advert, as df._advert writes it: seen by the watchdog and by df.running without a commit
-    v_void := pg_advisory_xact_lock((57089::bigint << 48) | (v_token & 281474976710655));
+    -- shared and never waited for: anybody can take an advisory lock, and must not hold the engine with it
+    v_void := pg_try_advisory_xact_lock_shared((57089::bigint << 48) | (v_token & 281474976710655));
     -- tell the worker whose notices follow: nobody's on the fast lane
     if w[26] is not null and (w[30] = 'committed' or w[35] = 'true') then
         w[35] := (w[30] = 'committed')::text;
@@ -44,6 +45,9 @@ begin
         begin
             if w[30] <> 'fast' and df._is_stopped(v_instance, v_token) then
                 raise exception 'stopped before it ran' using errcode = 'PD499';
+            end if;
+            if v_kind <> 'map' and not has_function_privilege(session_user, w[20] || '(text,bigint,integer,bigint)', 'execute') then
+                raise exception 'login % does not work for the role of this step', session_user using errcode = 'PD403';
             end if;
             if v_kind = 'map' then
                 v_follow := df._open(v_instance, v_scope, v_step, v_token, w[29]::bigint, v_started);
@@ -69,7 +73,7 @@ begin
         exception when others or query_canceled or assert_failure then
             get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
                 v_hint = pg_exception_hint, v_context = pg_exception_context;
-            if v_phase = 'finish' and v_state not in ('57014', 'PD499', 'PD409') then
+            if v_phase = 'finish' and v_state not in ('57014', 'PD499', 'PD409', '25006') then
                 raise;
             end if;
         end;

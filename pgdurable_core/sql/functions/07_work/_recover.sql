@@ -8,7 +8,7 @@
 --
 -- What had a stop row is cancelled or has failed in time, as if it had stopped when it was told to.
 --
--- Locks   one advisory lock; _step_lanes; the step rows caught and what follows from them; the engine row.
+-- Locks   the recovery row (skip locked); _step_lanes; the step rows caught and what follows from them; the engine row.
 create or replace function df._recover() returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -29,8 +29,12 @@ begin
           and (a.state is null or a.state not in ('idle', 'idle in transaction', 'idle in transaction (aborted)'))
           and a.pid <> pg_backend_pid())
        or s.postmaster_started is distinct from pg_postmaster_start_time();
-    if v_dead is null or not pg_try_advisory_xact_lock(df._advert(1)) then
+    if v_dead is null then
         return 0;
+    end if;
+    perform from df._recovery r for no key update skip locked;
+    if not found then
+        return 0;       -- somebody else recovers
     end if;
     -- again, now that nobody else recovers
     select array_agg(s.session_id) into v_dead from df._sessions s where s.session_id = any(v_dead);

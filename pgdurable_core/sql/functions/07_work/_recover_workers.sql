@@ -1,7 +1,8 @@
 -- _recover_workers: take back what workers hold whose lease has run out, by the server's clock.
 --
--- A vanished attempt uses no try; the third on the same step quarantines it (PD410).
-create or replace function df._recover_workers() returns integer
+-- A vanished attempt uses no try; the third on the same step quarantines it (PD410). What a worker that leaves in
+-- good order still holds goes back without being counted.
+create or replace function df._recover_workers(p_leaving bigint default null) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -14,7 +15,7 @@ begin
         from df._steps s
         join df._plan_steps p on p.plan_id = s.plan_id and p.step = s.step
         left join df._scopes sc on sc.instance_id = s.instance_id and sc.scope_id = s.scope_id
-        where s.state = 'running' and s.worker_id is not null
+        where s.state = 'running' and s.worker_id is not null and (p_leaving is null or s.worker_id = p_leaving)
           and not exists (select from df._workers w where w.worker_id = s.worker_id and w.lease_until > clock_timestamp())
         order by s.instance_id, s.scope_id, s.step
         for no key update of s skip locked
@@ -24,13 +25,13 @@ begin
         values (r.instance_id, r.scope_id, r.step, r.generation, r.attempt + 1, r.map_index, r.seq, 'lost',
             '{"sqlstate": "PD410", "message": "the worker that held this attempt is gone"}', r.started_at, r.worker_id)
         on conflict do nothing;
-        if r.caught >= 2 then
+        if r.caught >= 2 and p_leaving is null then
             perform df._finish_step(r.instance_id, r.scope_id, r.step, r.seq, 'failed', null, null,
                 jsonb_build_object('sqlstate', 'PD410', 'message', 'quarantined: three workers were lost while they ran it',
                     'hint', 'Read the workers'' logs, mend the step, then retry the instance.'), 'quarantined', r.started_at);
         else
             update df._steps s
-            set state = 'ready', holder = null, worker_id = null, deadline_at = null, caught = r.caught + 1, lane = r.lane,
+            set state = 'ready', holder = null, worker_id = null, deadline_at = null, caught = r.caught + (p_leaving is null)::integer, lane = r.lane,
                 enq = pg_current_xact_id(), seq = nextval('df._queue_seq'), ready_at = clock_timestamp()
             where s.instance_id = r.instance_id and s.scope_id = r.scope_id and s.step = r.step;
             perform df._wake(array[r.lane], true);

@@ -4,6 +4,6 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select ',' || coalesce(string_agg(r.role::oid::text || ',', ''), '')
-    from df._roles r join pg_proc p on p.oid = r.runner
-    where has_function_privilege(session_user, r.runner, 'execute')
+    from df._roles r
+    where has_function_privilege(session_user, df._runner(r.role), 'execute')
 $$;

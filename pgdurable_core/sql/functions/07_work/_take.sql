@@ -26,6 +26,10 @@ begin
         w[1] := null;
         return w;
     end if;
+    if e.solo_token is not null and not exists (select from df._sessions se, df._engine g where se.session_id = g.solo_session) then
+        perform df._end_solo(e.solo_token);
+        e.solo_token := null;
+    end if;
     w[37] := e.crash_horizon::text;
     w[38] := e.solo_token::text;
     if e.epoch::text <> w[3] then
@@ -36,7 +40,8 @@ begin
         w[4] := '1:1:';
         w[5] := null;
     end if;
-    v_all := not exists (select from df._roles r where r.runner is not null and strpos(w[36], ',' || r.role::oid || ',') = 0);
+    w[36] := df._served();
+    v_all := not exists (select from df._roles r where strpos(w[36], ',' || r.role::oid || ',') = 0);
     w[13] := '0';
     w[14] := v_now::text;
     if v_now > w[25]::timestamptz + interval '20 milliseconds' then

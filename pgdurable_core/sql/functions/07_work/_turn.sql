@@ -9,20 +9,27 @@
 -- 36 roles served · 37 crash horizon · 38 the suspect that runs · 39 steps known to have earned the fast lane ·
 -- 40 when this backend began · 41 a step ran in this transaction ·
 -- 42 the instance's generation.
--- Text, not a row type: a procedure must not keep row types across its commits.
+-- Text, not a row type: a procedure must not keep row types across its commits. It passes through the caller's
+-- hands, so nothing that gives rights is taken from it: see df._resume.
 create or replace function df._turn(w text[]) returns text[]
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = 0
+set datestyle = 'ISO, MDY'
+set timezone = 'UTC'
 as $$
 declare
     v_now pg_snapshot;
 begin
     if w[1] = 'claimed' then
-        return df._execute(w);
+        w := df._resume(w);
+        if w[1] = 'go' then
+            return df._execute(w);
+        end if;
+        return w;
     end if;
     w[41] := null;
-    if w[10] is not null then
+    if w[10] is not null and w[2] is not null then
         w := df._claim(w, w[10], w[11]::bigint, w[12]::integer);
         if w[1] = 'fast' then
             return df._execute(w);
@@ -44,7 +51,8 @@ begin
     end if;
     if w[1] = 'idle' then
         if clock_timestamp() >= w[24]::timestamptz + make_interval(secs => w[23]::double precision) or clock_timestamp() > w[22]::timestamptz then
-            if w[2] is null or not exists (select from df._steps t where t.state = 'ready' and t.lane = 2) then
+            if w[2] is null or not exists (select from df._steps t where t.state = 'ready' and t.lane = 2
+                and df._serves(t.instance_id, t.plan_id, t.step, w[36])) then
                 w[1] := null;
             end if;
         end if;

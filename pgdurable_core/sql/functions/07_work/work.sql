@@ -27,7 +27,7 @@ begin
     w := df._enter(max_seconds, idle_seconds, worker, pos, df._backend_start());
     loop
         commit;
-        set transaction isolation level read committed;
+        set transaction isolation level read committed, read write;
         void := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         if w[41] is not null then
             void := df._clean();

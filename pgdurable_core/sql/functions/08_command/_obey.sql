@@ -23,11 +23,12 @@ begin
         return false;
     end if;
     begin
-        perform 1 from df._instances i where i.instance_id = c.instance_id for no key update;
-        v_answer := case c.kind
+        -- whoever holds the instance now may hold it for long: come back
+        perform 1 from df._instances i where i.instance_id = c.instance_id for no key update skip locked;
+        v_answer := case when not found and exists (select from df._instances i where i.instance_id = c.instance_id) then 'later' else case c.kind
             when 'cancel' then df._do_cancel(c.instance_id)
             when 'retry' then df._do_retry(c.instance_id)
-            when 'propagate' then df._do_propagate(c.instance_id, c.args) end;
+            when 'propagate' then df._do_propagate(c.instance_id, c.args) end end;
     exception when others or query_canceled or assert_failure then
         get stacked diagnostics v_message = message_text, v_state = returned_sqlstate;
         v_answer := case when c.attempts < 2 then 'later' else 'failed: ' || v_state || ' ' || v_message end;

@@ -19,6 +19,10 @@ begin
     if s.seq = (p_args ->> 'token')::bigint and s.state = 'completed' then
         return 'completed';
     end if;
+    if s.state <> 'running' or s.login is null then
+        raise exception 'the claim on step % of instance % is lost', p_args ->> 'step', p_args ->> 'instance_id' using errcode = 'PD409',
+            hint = 'Another worker took it over, or it was cancelled; drop the result.';
+    end if;
     if s.login is distinct from p_caller::text and s.login is distinct from trim(both '"' from p_caller::text)
         and not (s.statement_class is not null and s.role = p_caller) then
         raise exception 'this claim is not yours' using errcode = 'PD403';

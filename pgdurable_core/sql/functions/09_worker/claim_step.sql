@@ -11,24 +11,28 @@ declare
     j record;
     v_context jsonb;
     v_timeout interval;
-    v_found boolean := false;
+    v_served text;
 begin
     perform df._own_worker($1);
     if (select e.draining from df._engine e) then
         raise exception 'the engine is draining for an upgrade' using errcode = 'PD503';
     end if;
-    for s in
-        select t.instance_id, t.scope_id, t.step, t.seq, t.plan_id, t.attempt, t.max_attempts, l.name as lane
+    v_served := df._served();
+    loop
+        select t.instance_id, t.scope_id, t.step, t.seq, t.plan_id, t.attempt, t.max_attempts, l.name as lane into s
         from df._lanes l
         cross join lateral (
-            select x.* from df._steps x where x.state = 'ready' and x.lane = l.lane and x.class = 8
-            order by x.enq, x.seq limit 20 for no key update skip locked
+            select x.* from df._steps x
+            where x.state = 'ready' and x.lane = l.lane and x.class = 8 and df._serves(x.instance_id, x.plan_id, x.step, v_served)
+            order by x.enq, x.seq limit 1 for no key update skip locked
         ) t
         where l.name = any($2) and l.lane >= 3
-    loop
+        limit 1;
+        if not found then
+            return null;
+        end if;
         select i.*, p.key, p.kind, p.statement_class, p.parts, p.binds, p.texts, p.run, p.timeout, p.retries, p.connection, n.login,
-            rr.role, r.runner, sc.map_index, sc.item, v.document -> 'modules' as modules,
-            i.settings -> rr.role::oid::text as role_settings, has_function_privilege(session_user, r.runner, 'execute') as may_serve
+            rr.role, sc.map_index, sc.item, v.document -> 'modules' as modules, i.settings -> rr.role::oid::text as role_settings
         into j
         from df._plan_steps p
         left join df._instances i on i.instance_id = s.instance_id
@@ -36,19 +40,11 @@ begin
         left join df._scopes sc on s.scope_id <> 0 and sc.instance_id = s.instance_id and sc.scope_id = s.scope_id
         left join df._connections n on p.connection is not null and n.namespace = i.namespace and n.name = p.connection
         left join lateral (select coalesce(p.run_as, (i.settings -> 'connections' ->> p.connection)::oid::regrole, i.submitted_by) as role) rr on true
-        left join df._roles r on r.role = rr.role
         where p.plan_id = s.plan_id and p.step = s.step;
-        if j.state is null or j.state not in ('pending', 'running') then
-            update df._steps t set state = 'cancelled', finished_at = clock_timestamp(), reason = 'the instance is ' || coalesce(j.state, 'gone')
-            where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step;
-            continue;
-        end if;
-        v_found := coalesce(j.may_serve, false);
-        exit when v_found;
+        exit when j.state in ('pending', 'running');
+        update df._steps t set state = 'cancelled', finished_at = clock_timestamp(), reason = 'the instance is ' || coalesce(j.state, 'gone')
+        where t.instance_id = s.instance_id and t.scope_id = s.scope_id and t.step = s.step;
     end loop;
-    if not v_found then
-        return null;
-    end if;
     v_timeout := least(j.timeout, case when s.lane = 'session' then df._timeout(j.role_settings -> 'more' ->> 'statement_timeout') end);
     update df._steps t
     set state = 'running', worker_id = $1, started_at = clock_timestamp(), deadline_at = clock_timestamp() + v_timeout

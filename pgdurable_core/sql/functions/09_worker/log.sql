@@ -13,9 +13,8 @@ begin
         select from df._steps s
         join df._plan_steps p on p.plan_id = s.plan_id and p.step = s.step
         join df._instances i on i.instance_id = s.instance_id
-        left join df._connections n on p.connection is not null and n.namespace = i.namespace and n.name = p.connection
-        join df._roles r on r.role = coalesce(p.run_as, n.role, i.submitted_by)
-        where s.instance_id = $1 and s.scope_id = $2 and s.step = $3 and has_function_privilege(session_user, r.runner, 'execute')) then
+        where s.instance_id = $1 and s.scope_id = $2 and s.step = $3 and has_function_privilege(session_user, df._runner(coalesce(p.run_as,
+            (i.settings -> 'connections' ->> p.connection)::oid::regrole, i.submitted_by)), 'execute')) then
         return 0;
     end if;
     select count(*) into v_have from df._logs l where l.instance_id = $1 and l.scope_id = $2 and l.step = $3 and l.token = $4;

@@ -4,10 +4,13 @@ create or replace procedure df.tick()
 language plpgsql
 as $$
 begin
+    set transaction isolation level read committed, read write;
     perform df._tick_stops();
     commit;
+    set transaction isolation level read committed, read write;
     perform df._tick_recover();
     commit;
+    set transaction isolation level read committed, read write;
     perform df._tick_promote();
     commit;
 end

@@ -10,19 +10,22 @@ declare
     v_name text := format('df_runners.run_%s', p_role::oid);
     v_role text := p_role::text;
 begin
-    execute format('drop function if exists %s(text, bigint, integer, bigint)', v_name);
+    if df._runner(p_role) is not null then
+        return df._runner(p_role);      -- made before; its workers keep their right to it
+    end if;
     -- PL/pgSQL, not SQL: no second executor around every step; one qualified call leaves its owner nothing to turn
     execute format('create function %s(p_instance text, p_scope bigint, p_step integer, p_token bigint) returns df._outcome '
         'language plpgsql security definer set search_path = pg_catalog, pg_temp as '
         '$run$ begin return df._run_as(p_instance, p_scope, p_step, p_token); end $run$', v_name);
     execute format('revoke all on function %s(text, bigint, integer, bigint) from public', v_name);
     execute format('comment on function %s(text, bigint, integer, bigint) is ''runs the steps of %s''', v_name, replace(v_role, '''', ''''''));
+    -- before it changes hands: the owner of df may be able to become the role without inheriting from it
+    execute format('grant execute on function %s(text, bigint, integer, bigint) to %s', v_name, quote_ident(current_user));
     if p_role <> df._me() then
         execute format('grant create on schema df_runners to %s', v_role);
         execute format('alter function %s(text, bigint, integer, bigint) owner to %s', v_name, v_role);
         execute format('revoke create on schema df_runners from %s', v_role);
     end if;
-    execute format('grant execute on function %s(text, bigint, integer, bigint) to %s', v_name, quote_ident(current_user));
     return to_regprocedure(v_name || '(text, bigint, integer, bigint)')::oid;
 exception when insufficient_privilege then
     raise exception 'the runner of % cannot be made: %', v_role, sqlerrm using errcode = 'PD403',

@@ -17,16 +17,19 @@ begin
         if v_role is null then
             raise exception 'there is no role %', p_args ->> 'role' using errcode = 'PD404';
         end if;
-        if not pg_has_role(p_caller, v_role, 'member') then
+        if not df._may_be(p_caller, v_role) then
             raise exception '% is no member of %', p_caller, v_role using errcode = 'PD403';
         end if;
     end if;
-    insert into df._connections as c (namespace, name, kind, role, login, updated_by)
-    values (coalesce(p_args ->> 'namespace', 'default'), p_args ->> 'name', 'here', v_role, p_args ->> 'login', p_args ->> 'actor')
+    if p_args ->> 'login' is not null and p_caller <> v_owner then
+        raise exception 'only the owner of df says how workers log in: a reference can be a command' using errcode = 'PD403';
+    end if;
+    insert into df._connections as c (namespace, name, kind, role, login, owner, updated_by)
+    values (coalesce(p_args ->> 'namespace', 'default'), p_args ->> 'name', 'here', v_role, p_args ->> 'login', p_caller, p_args ->> 'actor')
     on conflict (namespace, name) do update set role = excluded.role, login = excluded.login, updated_by = excluded.updated_by, updated_at = clock_timestamp()
-    where p_caller = v_owner or c.updated_by = p_args ->> 'actor' or (c.role is not distinct from excluded.role and c.login is not distinct from excluded.login);
+    where p_caller = v_owner or c.owner = p_caller or (c.role is not distinct from excluded.role and c.login is not distinct from excluded.login);
     if not found then
-        raise exception 'connection % was set by another role', p_args ->> 'name' using errcode = 'PD403';
+        raise exception 'connection % belongs to another role', p_args ->> 'name' using errcode = 'PD403';
     end if;
     return p_args ->> 'name';
 end

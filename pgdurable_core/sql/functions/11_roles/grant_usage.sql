@@ -15,8 +15,8 @@ begin
     if df._me() <> (select n.nspowner from pg_namespace n where n.nspname = 'df') then
         raise exception 'only the owner of schema df grants its use' using errcode = 'PD403';
     end if;
-    insert into df._roles as r (role, runner, is_user) values (v_role, df._make_runner(v_role), true)
-    on conflict (role) do update set runner = excluded.runner, is_user = true;
+    perform df._make_runner(v_role);
+    insert into df._roles as r (role, is_user) values (v_role, true) on conflict (role) do update set is_user = true;
     perform df._grant_surface(v_role::text);
     update df._engine e set epoch = e.epoch + 1;
     raise notice 'granted df usage privileges to "%"', p_role;

@@ -15,7 +15,7 @@ begin
     if df._me() <> (select n.nspowner from pg_namespace n where n.nspname = 'df') then
         raise exception 'only the owner of schema df says who works for whom' using errcode = 'PD403';
     end if;
-    select r.runner into v_runner from df._roles r where r.role = v_role;
+    v_runner := df._runner(v_role);
     if v_runner is null then
         raise exception 'role % has no runner', v_role using errcode = 'PD404', hint = format('select df.grant_usage(%L)', v_role::text);
     end if;
@@ -33,6 +33,10 @@ begin
     execute format('grant execute on function %s to %s', v_runner::regprocedure, v_worker::text);
     insert into df._worker_roles (worker, role) values (v_worker, v_role) on conflict do nothing;
     update df._engine e set epoch = e.epoch + 1;
+    if v_worker <> df._me() and not pg_has_role(df._me(), v_worker, 'usage') then
+        raise warning 'the owner of df cannot see the sessions of %: one that hangs on after an error is found only when it ends', v_worker
+            using hint = format('grant %s to %s', v_worker, df._me());
+    end if;
 end
 $$;
 comment on function df.grant_worker(text, text) is 'let a login execute the steps of a role; one worker login per trust domain';

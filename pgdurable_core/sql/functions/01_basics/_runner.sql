@@ -1,0 +1,5 @@
+-- _runner: a role's runner, found by its name, so that a restored dump needs no old oids; null when it has none.
+create or replace function df._runner(p_role regrole) returns oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select to_regprocedure(format('df_runners.run_%s(text, bigint, integer, bigint)', p_role::oid))::oid $$;
