@@ -63,6 +63,16 @@ FILES = {
     "def first():\n    @task\n    def load():\n        return 1\n    return load()\n"
     "def second():\n    @task\n    def load():\n        return 2\n    return load()\n"
     "with DAG('namesakes'):\n    first() >> second()\n",
+    "older.py": "from airflow.models import BaseOperator\nfrom airflow.utils.decorators import apply_defaults\n"
+    "from airflow import DAG\nfrom airflow.operators.python_operator import PythonOperator\n"
+    "class Own(BaseOperator):\n    @apply_defaults\n    def __init__(self, table, **kwargs):\n"
+    "        super().__init__(**kwargs)\n        self.table = table\n"
+    "def work(ds):\n    return ds\n"
+    "with DAG('older', schedule_interval=None):\n    Own(task_id='own', table='t') >> PythonOperator(\n"
+    "        task_id='work', python_callable=work, op_kwargs={'ds': '{{ ds }}'}, provide_context=True)\n",
+    "wrong.py": HEAD + "with DAG('wrong'):\n    EmptyOperator(task_id='a', colour='red')\n",
+    "validated.py": HEAD + "from missing_helper import pool\nwith DAG('validated'):\n"
+    "    EmptyOperator(task_id=pool())\n",
     "strange.py": HEAD + "with DAG('für.alle'):\n    EmptyOperator(task_id='größe') >> EmptyOperator(task_id='c')\n",
 }  # fmt: skip
 
@@ -97,6 +107,8 @@ def workflows(result: ReadResult) -> Mapping[str, ImportedWorkflow]:
         ("syntax.py", "AF001", 2, "SyntaxError"),
         ("none.py", "AF005", None, "defines no DAG"),
         ("cycle.py", "AF001", None, "Cycle"),
+        ("wrong.py", "AF001", 6, "{'colour': 'red'}"),
+        ("validated.py", "AF001", 7, "a value from a module that is not installed (missing_helper)"),
     ],
 )
 def test_a_bad_file_is_a_failure_with_its_place(
@@ -149,6 +161,14 @@ def test_names_of_airflow_2_are_read_and_named(workflows: Mapping[str, ImportedW
     named = " ".join(finding.what for finding in workflow.findings if finding.code == "AF012")
     for word in ("DummyOperator", "PostgresOperator", "days_ago", "schedule_interval", "provide_context"):
         assert word in named
+
+
+def test_a_decorator_and_an_argument_of_airflow_1_are_read_and_named(workflows: Mapping[str, ImportedWorkflow]) -> None:
+    workflow = workflows["older"]
+    assert [(task.key, task.fidelity) for task in workflow.tasks] == [("own", "blocked"), ("work", "exact")]
+    named = " ".join(finding.what for finding in workflow.findings if finding.code == "AF012")
+    assert "apply_defaults" in named
+    assert "provide_context" in named
 
 
 def test_what_was_fixed_while_parsing_is_found_and_named(workflows: Mapping[str, ImportedWorkflow]) -> None:

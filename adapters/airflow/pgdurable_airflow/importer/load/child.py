@@ -408,6 +408,9 @@ POSTGRES_OPERATORS = (
     "airflow.providers.postgres.operators.postgres.PostgresOperator",
     "airflow.operators.postgres_operator.PostgresOperator",
 )
+DAYS_AGO = "airflow.utils.dates.days_ago"
+APPLY_DEFAULTS = "airflow.utils.decorators.apply_defaults"
+LEGACY_NAMES = list(LEGACY) + list(POSTGRES_OPERATORS) + [DAYS_AGO, APPLY_DEFAULTS]
 USED_LEGACY = {}
 
 
@@ -423,12 +426,19 @@ class LegacyModule(types.ModuleType):
         elif dotted in POSTGRES_OPERATORS:
             value = make_postgres_operator()
             USED_LEGACY[dotted] = SQL + ".operators.sql.SQLExecuteQueryOperator"
-        elif dotted == "airflow.utils.dates.days_ago":
+        elif dotted == APPLY_DEFAULTS:
+            value = apply_defaults
+            USED_LEGACY[dotted] = "nothing: operators do it themselves"
+        elif dotted == DAYS_AGO:
             value = days_ago
             USED_LEGACY[dotted] = "pendulum.today('UTC').add(days=-n)"
         else:
             raise AttributeError("module %r has no attribute %r" % (self.__name__, name))
         return value
+
+
+def apply_defaults(function):
+    return function
 
 
 def days_ago(n, hour=0, minute=0, second=0, microsecond=0):
@@ -460,9 +470,7 @@ def make_postgres_operator():
 
 
 class LegacyFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    modules = frozenset(
-        name.rpartition(".")[0] for name in list(LEGACY) + list(POSTGRES_OPERATORS) + ["airflow.utils.dates.days_ago"]
-    )
+    modules = frozenset(name.rpartition(".")[0] for name in LEGACY_NAMES)
 
     def find_spec(self, name, path=None, target=None):
         if name in self.modules or any(known.startswith(name + ".") for known in self.modules):
@@ -484,7 +492,7 @@ def install_legacy():
 
     sys.meta_path.append(LegacyFinder())
     # Modules that Airflow 3 still has, but without the name the old file wants.
-    for dotted in list(LEGACY) + ["airflow.utils.dates.days_ago"]:
+    for dotted in [*LEGACY, DAYS_AGO, APPLY_DEFAULTS]:
         module, _, leaf = dotted.rpartition(".")
         try:
             real = importlib.import_module(module)
@@ -529,6 +537,16 @@ def install_legacy():
         return original(self, *args, **kwargs)
 
     airflow.sdk.DAG.__init__ = init
+    of_operators = airflow.sdk.BaseOperator.__init__
+
+    @functools.wraps(of_operators)
+    def init_operator(self, *args, **kwargs):
+        # Airflow 1 asked for it before a callable got the context, Airflow 2 ignored it.
+        if kwargs.pop("provide_context", None) is not None:
+            USED_LEGACY["provide_context="] = "nothing: Airflow 3 has no such argument"
+        return of_operators(self, *args, **kwargs)
+
+    airflow.sdk.BaseOperator.__init__ = init_operator
     USED_LEGACY.clear()
 
 
@@ -1667,6 +1685,11 @@ def error_facts(where, text, path):
             file, number = os.path.realpath(match.group(1)), int(match.group(2))
     named = [line for line in lines if re.match(r"^[A-Za-z_][A-Za-z0-9_.]*(:|$)", line)]
     message = (named or lines or ["no message"])[-1].strip()
+    rest = lines[len(lines) - lines[::-1].index(named[-1]) :] if named else []
+    if message.endswith(":") and rest:
+        message = "%s %s" % (message, rest[0].strip())
+    if "Anything" in message and Missing.modules:
+        message += "; it is a value from a module that is not installed (%s)" % ", ".join(sorted(Missing.modules))
     return {"file": file, "line": number, "message": message[:2000]}
 
 

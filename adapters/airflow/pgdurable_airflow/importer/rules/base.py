@@ -35,6 +35,7 @@ _WITHOUT_EFFECT: Final = (
     "render_template_as_native_obj",
     "multiple_outputs",
     "do_xcom_push",
+    "provide_context",
 )
 
 _DEFAULT_POOL: Final = "default_pool"
