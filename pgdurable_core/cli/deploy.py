@@ -22,9 +22,9 @@ from pgdurable_core.cli.target import Target, ask, open_client, resolve_target
 def deploy(paths: tuple[Path, ...], dry_run: bool, check: bool, yes: bool) -> int:
     """Deploy workflow files: one transaction, all or nothing.
 
-    A new workflow with a schedule is paused until `pgdurable resume`; an unchanged file changes nothing. Pinned Python
-    modules go along, found by content. Connections and variables come from the environment in pgdurable.toml. A draft
-    (NAME.sql.draft) holds a blocked task and is not deployed.
+    A new workflow with a schedule is paused: this version runs no schedules. An unchanged file changes nothing. Pinned
+    Python modules go along, found by content. Connections and variables come from the environment in pgdurable.toml. A
+    draft (NAME.sql.draft) holds a blocked task and is not deployed.
 
     \b
     Examples:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import copy
 from datetime import datetime
 from pathlib import Path
 
@@ -49,13 +50,21 @@ def _command(name: str) -> click.Command:
     return click.Command(
         name,
         callback=lambda **options: _import(name, **options),
-        params=list(_template.params),
-        help=_HELP.format(name=name),
-        short_help=f"Read {name} files; --run runs the result at once.",
+        params=[_named(param, name) for param in _template.params],
+        help=_HELP.format(name=name, system=name.title()),
+        short_help=f"Read {name.title()} files; --run runs the result at once.",
     )
 
 
-_HELP = """Read {name} files or folders, write a SQL file per workflow and a report.
+def _named(param: click.Parameter, name: str) -> click.Parameter:
+    """Take a parameter of the template with the system's name in its help."""
+    own = copy(param)
+    if isinstance(own, click.Option) and own.help:
+        own.help = own.help.format(system=name.title())
+    return own
+
+
+_HELP = """Read {system} files or folders, write a SQL file per workflow and a report.
 
     Every task is accounted for in the report: what became of it, how faithfully, and why. A file that a person edited
     is never overwritten; an unchanged source changes nothing. A workflow with a blocked task is written as a draft,
@@ -74,22 +83,23 @@ _HELP = """Read {name} files or folders, write a SQL file per workflow and a rep
     """
 
 _path = click.Path(exists=True, path_type=Path)
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=_path)
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to.")
-@click.option("--dag", "--only", "names", multiple=True, metavar="NAME", help="Only this workflow; repeatable.")
-@click.option("--airflow-python", "--python", "python", type=_path, help="Interpreter in which the source system is.")
-@click.option("--airflow-cfg", "--config", "config", type=_path, help="Configuration of the source system.")
-@click.option("--variables", type=_path, help="Variables of the source system: JSON or YAML.")
-@click.option("--connections", type=_path, help="Connections of the source system: JSON or YAML.")
-@click.option("--as-of", callback=read_date, metavar="DATE", help="Where the clock stands while files are read.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Write to this folder.")
+@click.option("--dag", "--only", "names", multiple=True, metavar="NAME", help="Read only this workflow; repeatable.")
+@click.option("--airflow-python", "--python", "python", type=_file, help="Read with the {system} of this Python.")
+@click.option("--airflow-cfg", "--config", "config", type=_file, help="Go by this configuration of {system}.")
+@click.option("--variables", type=_file, help="Take {system}'s Variables from this JSON or YAML.")
+@click.option("--connections", type=_file, help="Take {system}'s Connections from this JSON or YAML.")
+@click.option("--as-of", callback=read_date, metavar="DATE", help="Set the clock to this while files are read.")
 @click.option("--slice-code", is_flag=True, help="Copy callables that can stand alone out of their module.")
 @click.option("--run", "run", is_flag=True, help="Deploy the result and run it once.")
 @date_option
 @param_option
-@click.option("--fixture", type=_path, help="SQL to seed the embedded database with, again if need be.")
+@click.option("--fixture", type=_path, help="Seed the embedded database with this SQL, again if need be.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @common_options
 def _template() -> None:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from pgdurable_core.cli.display import clock
 from pgdurable_core.cli.invocation import Invocation, common_options, current
 from pgdurable_core.cli.target import open_client, resolve_target
+from pgdurable_core.cli.watching import short_id
 from pgdurable_core.engine import Client, InstanceRow, LogRow
 
 LOOK_EVERY = 0.5
@@ -41,7 +42,8 @@ def logs(instance: str, step: str | None, follow: bool) -> None:
         if follow:
             last = _print_new(invocation, client, row, step, last)
     if last == 0 and not invocation.is_json:
-        invocation.say("Nothing", f"{f'step {step}' if step else row.workflow} has not printed anything")
+        who = f"step {step} of {row.workflow}" if step else row.workflow
+        invocation.say("Note", f"{who} {short_id(row.instance_id)} has not printed anything")
 
 
 def _print_new(invocation: Invocation, client: Client, row: InstanceRow, step: str | None, last: int) -> int:

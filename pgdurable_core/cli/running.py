@@ -163,7 +163,7 @@ def _run(
         invocation.put()
         invocation.put(f"{'Run':<10}{short_id(instance_id)}   ds {request.logical_date:%Y-%m-%d}{params}")
     try:
-        return follow(invocation, client, instance_id, worker.check)
+        return follow(invocation, client, instance_id, worker.check, afterword="Nothing is scheduled yet.")
     except KeyboardInterrupt:
         name = short_id(instance_id)
         invocation.say(

@@ -28,9 +28,17 @@ def short_id(instance_id: str) -> str:
 
 
 def follow(
-    invocation: Invocation, client: Client, instance_id: str, check: Callable[[], None] | None = None
+    invocation: Invocation,
+    client: Client,
+    instance_id: str,
+    check: Callable[[], None] | None = None,
+    *,
+    afterword: str = "",
 ) -> InstanceRow:
-    """Show the steps until the instance has ended, and return it. `check` may raise when waiting makes no sense."""
+    """Show the steps until the instance has ended, and return it. `check` may raise when waiting makes no sense.
+
+    The afterword stands behind the last line of a success.
+    """
     printed: set[str] = set()
     pause = SHORTEST_LOOK
     console = invocation.out
@@ -56,7 +64,7 @@ def follow(
             pause = SHORTEST_LOOK if fresh else min(pause * 1.5, LONGEST_LOOK)
             time.sleep(pause)
     if not quiet:
-        console.print(conclusion(row, client.steps(instance_id)))
+        console.print(conclusion(row, client.steps(instance_id), afterword))
     return row
 
 
@@ -68,7 +76,7 @@ def line_markup(line: StepLine) -> str:
     return f"  {state} {escape(f'{line.label:<20} {line.detail:<28} {took:>8}')}".rstrip()
 
 
-def conclusion(row: InstanceRow, steps: list[StepRow]) -> str:
+def conclusion(row: InstanceRow, steps: list[StepRow], afterword: str = "") -> str:
     """Sum an ended instance up in one line of markup."""
     lines = step_lines(steps)
     ran = sum(line.status in ("completed", "failed", "cancelled") for line in lines)
@@ -84,4 +92,5 @@ def conclusion(row: InstanceRow, steps: list[StepRow]) -> str:
     )
     message = error_text(row.error)
     failed = f"\n          {row.failed_step}: {message}" if row.status == "failed" and message else ""
-    return head + escape(text + failed)
+    more = f". {afterword}" if afterword and row.status == "completed" else ""
+    return head + escape(text + more + failed)

@@ -55,11 +55,13 @@ def pause(workflow: str, reason: str | None) -> None:
 @click.option("--reason", help="Why; kept with the event.")
 @common_options
 def resume(workflow: str, reason: str | None) -> None:
-    """Switch a workflow's schedule on; a deployed one starts paused.
+    """Take a pause back. This version runs no schedules, so a workflow that has one stays paused (PD501).
+
+    A pause holds up schedules alone: `pgdurable start` starts runs of a paused workflow too, from cron for example.
 
     \b
     Example:
-      pgdurable resume orders_daily --env prod --reason "cut over from Airflow"
+      pgdurable start orders_daily --env prod --date 2026-11-21 --run-key 2026-11-21
     """
     _switch(workflow, reason, on=True)
 

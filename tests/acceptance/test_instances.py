@@ -150,7 +150,8 @@ def test_logs_show_what_steps_printed(on: Run) -> None:
     everything = on("logs", instance_id[:5])
     assert "from shell" in everything.out
     assert "nothing" not in everything.err.lower()
-    assert "has not printed anything" in on("logs", started(on, "good")).err
+    quiet = started(on, "good")
+    assert on("logs", quiet).err == f"Note      good {quiet[:8]} has not printed anything\n"
 
 
 def test_an_unknown_instance_or_workflow_is_the_answer_no(on: Run) -> None:
