@@ -1689,7 +1689,8 @@ def error_facts(where, text, path):
     if message.endswith(":") and rest:
         message = "%s %s" % (message, rest[0].strip())
     if "Anything" in message and Missing.modules:
-        message += "; it is a value from a module that is not installed (%s)" % ", ".join(sorted(Missing.modules))
+        roots = sorted(set(name.partition(".")[0] for name in Missing.modules))
+        message += "; it is a value from a module that is not installed (%s)" % ", ".join(roots)
     return {"file": file, "line": number, "message": message[:2000]}
 
 
