@@ -16,10 +16,6 @@ from pgdurable_core.engine import Connection, translated
 from pgdurable_core.errors import SetupError
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the one-commit lane locks the row in the transaction and updates it in the savepoint: one multixact a step",
-)
 def test_steps_under_load_make_no_multixacts(
     database: Database, connection: Connection, superuser: psycopg.Connection
 ) -> None:

@@ -218,7 +218,7 @@ def test_the_gate_cannot_be_set_up_elsewhere(people: People) -> None:
 
 
 def runner(people: People, role: str) -> str:
-    return str(people.owner.value("select runner::regprocedure::text from df._roles where role = %s::regrole", role))
+    return str(people.owner.value("select df._runner(%s::regrole)::regprocedure::text", role))
 
 
 def test_nobody_can_call_anothers_runner_or_the_work_of_another(people: People) -> None:

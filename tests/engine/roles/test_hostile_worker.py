@@ -1,0 +1,94 @@
+"""A worker's login gets no further than the steps of the roles it serves, whatever it hands to the engine."""
+
+from __future__ import annotations
+
+import pytest
+from engine_people import People
+from engine_room import refused, step
+
+
+def claimed(people: People, role: str, runner: str) -> str:
+    """Forge the state df.work carries between two transactions: a claim that was never made."""
+    words = ["claimed", "null", "1", "1:1:", *["null"] * 8, "0", "now", "000000000000", "0", "1", "7", "sql", runner]
+    words += ["0", "now", "0", "now", "now", "null", "1", "now", "1", "fast", "running", "false", "2", "1"]
+    words += ["null", ",", "3", "null", ",", "now", "null", "1"]
+    return "array[" + ", ".join("null" if word == "null" else f"'{word}'" for word in words) + "]::text[]"
+
+
+def test_forged_state_runs_nothing_as_the_owner_of_df(people: People) -> None:
+    alice, _ = people.user()
+    worker, engine = people.worker(alice)
+    people.superuser.execute(f"grant create on schema public to {worker}".encode())
+    engine.rows(
+        "create function public.evil(text, bigint, integer, bigint) returns df._outcome language plpgsql as "
+        "$$ begin raise exception 'ran as %', current_user; end $$"
+    )
+    answer = engine.value(f"select (df._turn({claimed(people, alice, 'public.evil')}))[1]")
+    assert answer == "again"
+
+
+def test_a_worker_cannot_end_anothers_session(people: People) -> None:
+    alice, _ = people.user()
+    _, engine = people.worker(alice)
+    people.owner.rows("insert into df._sessions (pid, backend_start, login) values (1, now(), 'other')")
+    session = people.owner.value("select max(session_id) from df._sessions")
+    engine.rows(f"select df._leave(('{{end,{session},1,1:1:}}'::text[]) || array_fill(null::text, array[38]))")
+    assert people.owner.value("select count(*) from df._sessions where session_id = %s", session) == 1
+    people.owner.rows("delete from df._sessions")
+
+
+def test_a_step_of_a_role_that_is_not_served_waits_for_who_serves_it(people: People) -> None:
+    alice, hers = people.user()
+    bob, his = people.user()
+    people.superuser.execute(f"grant {bob} to {alice}".encode())
+    instance = hers.begin(step("x", "select 1"), step("y", "select 2", after="{x}", run_as=bob))
+    _, for_alice = people.worker(alice)
+    _, for_bob = people.worker(bob)
+    for_alice.work()
+    assert people.owner.value("select state from df._steps where instance_id = %s and step = 2", instance) == "ready"
+    for_bob.work()
+    people.owner.check(instance)
+    assert people.owner.value("select status from df.instances where instance_id = %s", instance) == "completed"
+
+
+def test_granting_usage_again_leaves_the_role_its_workers(people: People) -> None:
+    alice, hers = people.user()
+    _, worker = people.worker(alice)
+    people.owner.rows("select df.grant_usage(%s)", alice)
+    instance = hers.begin(step("a", "select 1"))
+    worker.work()
+    assert people.owner.value("select status from df.instances where instance_id = %s", instance) == "completed"
+
+
+@pytest.mark.parametrize("key", ["x'); drop table victim; --", "a\nb", "$(id)", "a--b"])
+def test_a_run_key_that_could_be_more_than_a_name_is_refused(people: People, key: str) -> None:
+    _, hers = people.user()
+    hers.rows("select df.create_workflow('w', steps => array[df.step('a', 'select ''{run_id}''')])")
+    assert refused(hers, "select df.start_workflow('w', run_key => %s)", key)[0] == "PD400"
+
+
+def test_only_the_owner_of_df_says_how_workers_log_in(people: People) -> None:
+    _, hers = people.user()
+    assert refused(hers, "select df.set_connection('wh', login => 'cmd:id')")[0] == "PD403"
+
+
+def test_a_variable_belongs_to_who_set_it_whatever_name_it_gives_itself(people: People) -> None:
+    _, hers = people.user()
+    _, his = people.user()
+    hers.rows("select df.set_variable('v', 'hers')")
+    his.rows("set df.actor = 'owner'")
+    assert refused(his, "select df.set_variable('v', 'his')")[0] == "PD403"
+    assert people.owner.value("select value from df._variables where name = 'v'") == "hers"
+
+
+def test_an_advisory_lock_of_a_stranger_does_not_hold_the_engine(people: People) -> None:
+    _, stranger = people.stranger()
+    first = people.owner.value("select nextval('df._queue_seq')")
+    stranger.rows(
+        "select pg_advisory_lock((57089::bigint << 48) | n) from generate_series(%s::bigint, %s::bigint) n",
+        first,
+        first + 200,
+    )
+    instance = people.owner.begin(step("a", "select 1"))
+    people.owner.work()
+    assert people.owner.value("select status from df.instances where instance_id = %s", instance) == "completed"
