@@ -39,7 +39,7 @@ def test_a_worker_cannot_end_anothers_session(people: People) -> None:
 
 def test_a_step_of_a_role_that_is_not_served_waits_for_who_serves_it(people: People) -> None:
     alice, hers = people.user()
-    bob, his = people.user()
+    bob, _ = people.user()
     people.superuser.execute(f"grant {bob} to {alice}".encode())
     instance = hers.begin(step("x", "select 1"), step("y", "select 2", after="{x}", run_as=bob))
     _, for_alice = people.worker(alice)

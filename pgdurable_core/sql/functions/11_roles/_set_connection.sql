@@ -29,7 +29,7 @@ begin
     on conflict (namespace, name) do update set role = excluded.role, login = excluded.login, updated_by = excluded.updated_by, updated_at = clock_timestamp()
     where p_caller = v_owner or c.owner = p_caller or (c.role is not distinct from excluded.role and c.login is not distinct from excluded.login);
     if not found then
-        raise exception 'connection % belongs to another role', p_args ->> 'name' using errcode = 'PD403';
+        raise exception 'connection % was set by another role', p_args ->> 'name' using errcode = 'PD403';
     end if;
     return p_args ->> 'name';
 end
