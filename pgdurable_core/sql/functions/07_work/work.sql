@@ -36,6 +36,7 @@ begin
         exit when w[1] is null;
     end loop;
     commit;
+    set transaction isolation level read committed, read write;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     pos := df._leave(w);
     done := w[21];
