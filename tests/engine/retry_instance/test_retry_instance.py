@@ -120,26 +120,26 @@ def test_a_large_map_with_failed_items_counts_right_after_a_retry(engine: Engine
     broken(engine)
     fails = "select 1 / case when $item.n % 50 <> 0 or (select is_mended from switch) then 1 else 0 end as n"
     instance = engine.run(
-        step("src", "select g as n from generate_series(1, 200) g"),
+        step("src", "select g as n from generate_series(1, 100) g"),
         step("each", fails, each="src"),
         step("sum", "select sum(n) as s from $each.*", after="{each}"),
     )
     assert engine.status(instance) == "failed"
     mend(engine)
     retry(engine, instance)
-    assert engine.result(instance, "sum") == [{"s": 200}]
+    assert engine.result(instance, "sum") == [{"s": 100}]
     assert engine.states(instance) == {
         "src": "completed",
         "each": "completed",
-        **labels("each", range(200)),
+        **labels("each", range(100)),
         "sum": "completed",
     }
 
 
 def test_a_large_fan_in_counts_right_after_a_retry(engine: Engine) -> None:
     fails = broken(engine)
-    many = [step(f"s{n}", fails if n % 40 == 0 else "select 1") for n in range(130)]
-    keys = ",".join(f"s{n}" for n in range(130))
+    many = [step(f"s{n}", fails if n % 40 == 0 else "select 1") for n in range(100)]
+    keys = ",".join(f"s{n}" for n in range(100))
     instance = engine.run(*many, step("join", "select 1", after=f"{{{keys}}}"))
     mend(engine)
     retry(engine, instance)
@@ -149,7 +149,7 @@ def test_a_large_fan_in_counts_right_after_a_retry(engine: Engine) -> None:
 
 def test_a_large_fan_out_ends_after_a_retry(engine: Engine) -> None:
     fails = broken(engine)
-    instance = engine.run(*(step(f"s{n}", fails if n % 40 == 0 else "select 1") for n in range(130)))
+    instance = engine.run(*(step(f"s{n}", fails if n % 40 == 0 else "select 1") for n in range(100)))
     mend(engine)
     retry(engine, instance)
     assert engine.status(instance) == "completed"

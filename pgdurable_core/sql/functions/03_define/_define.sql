@@ -20,8 +20,8 @@ declare
     v_end timestamptz;
 begin
     v_doc := df._without_nulls(v_doc);
-    if jsonb_typeof(v_doc -> 'steps') = 'array' then
-        v_doc := v_doc || jsonb_build_object('steps', (select coalesce(jsonb_agg(df._without_nulls(s.v) order by s.pos), '[]')
+    if jsonb_path_exists(v_doc, 'lax $.steps[*].* ? (@ == null)') then
+        v_doc := v_doc || jsonb_build_object('steps', (select jsonb_agg(df._without_nulls(s.v) order by s.pos)
             from jsonb_array_elements(v_doc -> 'steps') with ordinality s(v, pos)));
     end if;
     v_problems := df._check_document(v_doc);
