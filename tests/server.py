@@ -66,7 +66,7 @@ class TestServer:
         if template is None:
             self.run("create database {} owner {} template template0", name, owner)
         else:
-            # Copying files is four times as fast where fsync is off, and a checkpoint of somebody else's server where not.
+            # Copying files is four times as fast where fsync is off; elsewhere it would force a checkpoint.
             strategy = " strategy file_copy" if self.private else ""
             self.run("create database {} owner {} template {}" + strategy, name, owner, template)
         return Database(self, name, owner)

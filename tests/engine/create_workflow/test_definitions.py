@@ -459,6 +459,7 @@ select df.create_workflow('large', steps => array(
 """
 
 
+@pytest.mark.parametrize("server", [18], indirect=True)
 def test_an_array_of_five_thousand_steps_that_read_each_other_compiles(engine: Engine) -> None:
     run = "case when g > 2 then 'select $s' || (g - 2) || '.n + 1 as n' else 'select 1 as n' end"
     assert engine.value(LARGE.format(run=run, count=5000)) == "large v1 created"
@@ -478,7 +479,8 @@ def test_a_graph_of_a_hundred_thousand_steps_compiles(engine: Engine) -> None:
     assert engine.rows(plan) == [(100_002, 1, 100_000)]
 
 
-def test_a_graph_of_more_than_a_hundred_thousand_steps_is_refused(pure: Engine) -> None:
+@pytest.mark.parametrize("server", [18], indirect=True)
+def test_a_graph_of_more_than_a_hundred_thousand_steps_is_refused(engine: Engine) -> None:
     many = "select jsonb_agg(jsonb_build_object('key', 's' || g)) from generate_series(1, 100001) g"
     state, message, *_ = refused(
         pure, f"select df.create_workflow('w', graph => jsonb_build_object('steps', ({many})))"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from engine_room import Engine, labels, refused, step
 
 
@@ -283,6 +284,7 @@ def test_a_map_cancelled_half_way_keeps_its_finished_items(engine: Engine) -> No
     assert seen(engine) == ["each0", "each2"]
 
 
+@pytest.mark.parametrize("server", [18], indirect=True)
 def test_a_skip_cascade_cut_by_a_cancel_goes_on(engine: Engine) -> None:
     engine.rows(
         "select df.create_workflow('chain', steps => array[df.step('choose', df.branch('select null'))]"

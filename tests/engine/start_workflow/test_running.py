@@ -134,6 +134,7 @@ def test_a_skip_runs_down_three_thousand_steps_in_bounded_transactions(engine: E
     assert engine.value("select max(n) < 2500 from (select count(*) n from df._steps group by enq::text) x")
 
 
+@pytest.mark.parametrize("server", [18], indirect=True)
 def test_a_failure_runs_down_three_thousand_steps(engine: Engine) -> None:
     engine.rows(CHAIN.replace("df.branch('select ''other''')", "'select 1 / 0'"))
     instance = engine.start("chain")
