@@ -483,7 +483,7 @@ def test_a_graph_of_a_hundred_thousand_steps_compiles(engine: Engine) -> None:
 def test_a_graph_of_more_than_a_hundred_thousand_steps_is_refused(engine: Engine) -> None:
     many = "select jsonb_agg(jsonb_build_object('key', 's' || g)) from generate_series(1, 100001) g"
     state, message, *_ = refused(
-        pure, f"select df.create_workflow('w', graph => jsonb_build_object('steps', ({many})))"
+        engine, f"select df.create_workflow('w', graph => jsonb_build_object('steps', ({many})))"
     )
     assert (state, message) == ("PD400", "w: 1 problem: 100001 steps are more than 100000")
 

@@ -79,6 +79,19 @@ def test_a_raw_value_is_not_scanned_again_either(pure: Engine) -> None:
     )
 
 
+def test_a_negative_number_cannot_begin_a_comment(engine: Engine) -> None:
+    instance = engine.run(
+        step("param", "select 5-$params.x as a, 7 as b, $params.x::int as c"),
+        step("src", "select -1 as n, -0.5 as d"),
+        step("each", "select 5-$item.n as a, 7 as b", each="src"),
+        step("step", "select 5-$src.n as a, 1-$src.d as b, (select n-n from $src.*) as c", after="{src}"),
+        params={"x": -1},
+    )
+    assert engine.result(instance, "param") == [{"a": 6, "b": 7, "c": -1}]
+    assert engine.results(instance, "each") == [[{"a": 6, "b": 7}]]
+    assert engine.result(instance, "step") == [{"a": 6, "b": 1.5, "c": 0}]
+
+
 def test_all_params_and_the_whole_item_are_one_value(pure: Engine) -> None:
     assert rendered(pure, "select $params, $params.*, $item.*", {"x": 1}, {"y": "z"}) == (
         'select \'{"x": 1}\', \'{"x": 1}\', \'{"y": "z"}\''

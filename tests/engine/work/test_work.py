@@ -79,6 +79,8 @@ def test_while_draining_nothing_is_claimed(engine: Engine) -> None:
         "default_transaction_isolation = 'serializable'",
         "default_transaction_isolation = 'repeatable read'",
         "timezone = 'America/St_Johns'",
+        "datestyle = 'German'",
+        "datestyle = 'SQL, DMY'",
         "lock_timeout = '1ms'",
         "row_security = off",
         "plan_cache_mode = 'force_custom_plan'",
@@ -137,6 +139,22 @@ def test_what_a_step_leaves_in_the_session_is_gone_for_the_next(engine: Engine) 
     assert set(engine.states(instance).values()) == {"completed"}
     found = {leave: engine.result(instance, f"look{n}") for n, leave in enumerate(LEFT)}
     assert found == {leave: [{"gone": True}] for leave in LEFT}
+
+
+READ_ONLY = [
+    "set default_transaction_read_only = on",
+    "set session characteristics as transaction read only",
+    "set transaction read only",
+    "set transaction_read_only = on",
+    "select set_config('transaction_read_only', 'on', true)",
+]
+
+
+def test_a_step_that_makes_its_transaction_or_session_read_only_ends_nobodys_work(engine: Engine) -> None:
+    instance = engine.run(*(step(f"s{n}", text) for n, text in enumerate(READ_ONLY)), step("z", "create table t ()"))
+    states = engine.states(instance)
+    assert states.pop("z") == "completed"
+    assert set(states.values()) <= {"completed", "failed"}
 
 
 def test_a_timeout_that_a_step_sets_hits_no_later_step(engine: Engine) -> None:
