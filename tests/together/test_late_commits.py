@@ -58,8 +58,8 @@ def test_a_trickle_under_an_old_snapshot_does_not_read_the_dead_prefix(
         old.execute("set transaction isolation level repeatable read")
         old.execute("select pg_current_xact_id()")
         with Crew(database, 4, ticker=False, seconds=30) as crew:
-            start(connection, "ten", 1700)
-            crew.finish(90)
+            start(connection, "ten", 3100)
+            crew.finish(150)
         connection.execute("vacuum df._steps")
         connection.execute("select pg_stat_force_next_flush()")
         dead = value(connection, "select n_dead_tup from pg_stat_user_tables where relid = 'df._steps'::regclass")

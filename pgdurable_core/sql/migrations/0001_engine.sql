@@ -412,7 +412,7 @@ create table df._variables (
     namespace text not null default 'default',
     name text not null,
     value text,
-    owner regrole not null,
+    owner regrole not null default quote_ident(current_user)::regrole,
     updated_by text not null default current_user,
     updated_at timestamptz not null default clock_timestamp(),
     primary key (namespace, name)
@@ -424,7 +424,7 @@ create table df._connections (
     kind text not null default 'here' check (kind in ('here')),
     role regrole,
     login text check (login is null or login ~ '^(env|file|cmd):'),
-    owner regrole not null,
+    owner regrole not null default quote_ident(current_user)::regrole,
     updated_by text not null default current_user,
     updated_at timestamptz not null default clock_timestamp(),
     primary key (namespace, name)

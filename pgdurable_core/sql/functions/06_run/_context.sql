@@ -7,7 +7,7 @@ set timezone = 'UTC'
 as $$
     select jsonb_strip_nulls(jsonb_build_object(
         'ds', to_char(p_logical, 'YYYY-MM-DD'), 'ds_nodash', to_char(p_logical, 'YYYYMMDD'), 'ts', df._iso(p_logical),
-        'ts_nodash', to_char(p_logical, 'YYYYMMDD"T"HH24MISS'), 'ts_nodash_with_tz', to_char(p_logical, 'YYYYMMDD"T"HH24MISS') || '+0000',
+        'ts_nodash', to_char(p_logical, 'YYYYMMDD"T"HH24MISS'), 'ts_nodash_with_tz', replace(replace(df._iso(p_logical), '-', ''), ':', ''),
         'logical_date', replace(df._iso(p_logical), 'T', ' '), 'data_interval_start', replace(df._iso(p_start), 'T', ' '),
         'data_interval_end', replace(df._iso(p_end), 'T', ' '), 'run_id', p_run_id, 'workflow', p_workflow, 'step', p_key,
         'instance_id', p_instance, 'try_number', p_try::text, 'map_index', coalesce(p_map_index, -1)::text,

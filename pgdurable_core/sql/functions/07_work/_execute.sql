@@ -104,7 +104,7 @@ begin
     w[41] := 't';
     if v_ok then
         -- follow what became ready, but not for ever: at most sixteen steps or 20 ms, then the queue has its turn
-        if v_follow is not null and w[13]::integer < 16 and v_started < w[14]::timestamptz + interval '20 milliseconds' then
+        if v_follow is not null and w[13]::integer < 16 and clock_timestamp() < w[14]::timestamptz + interval '20 milliseconds' then
             w[10] := v_instance;
             w[11] := case when v_scope <> 0 then df._scope_of(v_instance, v_scope, v_step, w[29]::bigint)::text else '0' end;
             w[12] := v_follow::text;

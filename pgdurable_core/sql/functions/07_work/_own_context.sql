@@ -4,5 +4,5 @@ language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
     select string_agg(l, E'\n' order by pos) from string_to_table(p_context, E'\n') with ordinality x(l, pos)
-    where l !~ '(function|procedure) df(_runners)?\.|^SQL statement "(select \* from df_runners|select df\.)|^SQL function "run_'
+    where l !~ '(function|procedure) df(_runners)?\.|^SQL statement "select (\* from )?df(_runners)?\.|^SQL function "run_'
 $$;
