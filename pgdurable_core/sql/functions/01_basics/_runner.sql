@@ -2,4 +2,4 @@
 create or replace function df._runner(p_role regrole) returns oid
 language sql stable
 set search_path = pg_catalog, pg_temp
-as $$ select to_regprocedure(format('df_runners.run_%s(text, bigint, integer, bigint)', p_role::oid))::oid $$;
+as $$ select to_regproc('df_runners.run_' || p_role::oid)::oid $$;

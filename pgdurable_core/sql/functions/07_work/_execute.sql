@@ -46,7 +46,7 @@ begin
             if w[30] <> 'fast' and df._is_stopped(v_instance, v_token) then
                 raise exception 'stopped before it ran' using errcode = 'PD499';
             end if;
-            if v_kind <> 'map' and not has_function_privilege(session_user, w[20] || '(text,bigint,integer,bigint)', 'execute') then
+            if v_kind <> 'map' and not coalesce(has_function_privilege(session_user, to_regproc(w[20])::oid, 'execute'), false) then
                 raise exception 'login % does not work for the role of this step', session_user using errcode = 'PD403';
             end if;
             if v_kind = 'map' then
