@@ -6,16 +6,12 @@ declare
     v_stop text;
     v_answer text;
 begin
-    -- a repeat after a lost answer hears the same
-    select s.state into v_answer from df._steps s
-    where s.instance_id = $1 and s.scope_id = $2 and s.step = $3 and s.seq = $4 and s.state in ('retrying', 'failed', 'cancelled') and s.error is not null;
-    if found then
-        return v_answer;
+    v_answer := df._own_claim(quote_ident(session_user)::regrole, $1, $2, $3, $4);
+    if v_answer in ('retrying', 'failed', 'cancelled') then
+        return v_answer;        -- a repeat after a lost answer hears the same
     end if;
-    perform df._own_worker((select s.worker_id from df._steps s where s.instance_id = $1 and s.scope_id = $2 and s.step = $3 and s.seq = $4 and s.state = 'running'
-        union all select -1 limit 1));
     v_stop := df._stop_reason($1, $4);
-    if v_stop = 'cancel' then
+    if v_stop = 'cancel' and v_answer = 'running' then
         perform df._cancel_step($1, $2, $3, $4, null);
         v_answer := 'cancelled';
     else
@@ -24,8 +20,6 @@ begin
     end if;
     perform df._end_stop($4);
     return v_answer;
-exception when sqlstate 'PD404' then
-    raise exception 'the claim on step % of instance % is lost', $3, $1 using errcode = 'PD409', hint = 'Another worker took it over; drop the result.';
 end
 $$;
 comment on function df.fail_step(text, bigint, integer, bigint, jsonb, boolean) is 'record that a claimed step failed; the engine decides whether it tries again';
