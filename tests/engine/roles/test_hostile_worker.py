@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from engine_people import People
 from engine_room import refused, step
+from engine_worker import Worker
 
 
 def claimed(people: People, role: str, runner: str) -> str:
@@ -35,6 +36,19 @@ def test_a_worker_cannot_end_anothers_session(people: People) -> None:
     engine.rows(f"select df._leave(('{{end,{session},1,1:1:}}'::text[]) || array_fill(null::text, array[38]))")
     assert people.owner.value("select count(*) from df._sessions where session_id = %s", session) == 1
     people.owner.rows("delete from df._sessions")
+
+
+def test_a_session_works_in_the_name_of_its_own_logins_worker_alone(people: People) -> None:
+    alice, hers = people.user()
+    _, engine = people.worker(alice)
+    own = Worker(engine).number
+    other = Worker(people.worker(alice)[1]).number
+    instance = hers.begin(step("a", "select 1"))
+    for number in (other, own + 1000):
+        answer = refused(engine, f"call df.work(worker => {number})")[:2]
+        assert answer == ("PD403", f"worker {number} is not registered by this login")
+    assert hers.states(instance) == {"a": "ready"}
+    assert engine.work(f"worker => {own}") == 1
 
 
 def test_a_step_of_a_role_that_is_not_served_waits_for_who_serves_it(people: People) -> None:

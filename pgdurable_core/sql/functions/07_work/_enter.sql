@@ -1,6 +1,6 @@
 -- _enter: whether this session may work, and where it stands. Called outside any transaction but its own.
 --
--- Raises  PD500 where df.work cannot do its work, with the command that helps.
+-- Raises  PD500 where df.work cannot do its work, with the command that helps; PD403 for a worker of another login.
 create or replace function df._enter(p_max_seconds numeric, p_idle_seconds numeric, p_worker bigint, p_pos text, p_backend_start timestamptz) returns text[]
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -21,6 +21,10 @@ begin
     if current_setting('statement_timeout') <> '0' then
         raise exception 'statement_timeout is %, and would end this call or hit the wrong step', current_setting('statement_timeout')
             using errcode = 'PD500', hint = 'set statement_timeout = 0; call df.work();';
+    end if;
+    if p_worker is not null and not exists (select from df._workers x where x.worker_id = p_worker and x.login = session_user) then
+        raise exception 'worker % is not registered by this login', p_worker using errcode = 'PD403',
+            hint = 'Leave the argument out, or call df.register_worker(...) first.';
     end if;
     select g.epoch, g.schema_version, g.draining into e from df._engine g;
     if e.draining then
