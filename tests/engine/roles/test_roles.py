@@ -173,6 +173,33 @@ def test_nobody_sees_or_touches_anothers_instances(people: People) -> None:
     assert refused(his, "select df.create_workflow('w', steps => array[df.step('a', 'select 1')])")[0] == "PD403"
     assert refused(his, "select df.pause_workflow('w')")[0] == "PD403"
     assert refused(his, f"select df.explain('{instance}')")[0] == "PD404"
+    assert refused(his, "select df.explain('w')")[0] == "PD404"
+
+
+def test_what_a_plan_holds_is_told_to_who_sees_its_workflow(people: People) -> None:
+    _, hers = people.user()
+    _, his = people.user()
+    operator, theirs = people.stranger()
+    people.owner.rows("select df.grant_operator(%s)", operator)
+    hers.define("w", step("a", "select 1"), step("b", "vacuum", after="{a}", rule="all_done"))
+    facts = "select * from df._step_facts where name = 'w' order by key"
+    for engine in (hers, theirs, people.owner):
+        assert engine.rows(facts)[:2] == [
+            ("default", "w", "a", "sql", "plain", "all_success"),
+            ("default", "w", "b", "sql", "autonomous", "all_done"),
+        ]
+        assert engine.value("select df.explain('w')").splitlines()[1].split() == ["a", "plain"]
+    assert his.rows(facts) == []
+
+
+ASKING = "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'df'::regnamespace and p.prosecdef"
+
+
+def test_a_user_may_call_no_definer_that_could_tell_him_of_others(people: People) -> None:
+    _, engine = people.user()
+    callable_ones = engine.column(ASKING + " and has_function_privilege(p.oid, 'execute') order by 1")
+    # which sessions execute which claims is no secret: pg_locks says it to everybody
+    assert callable_ones == ["df._running()", "df.version()"]
 
 
 TABLES = (

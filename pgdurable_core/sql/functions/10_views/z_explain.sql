@@ -42,7 +42,7 @@ begin
         select s.value ->> 'key' as key, coalesce(p.statement_class, p.kind) as class, p.rule, s.value ->> 'source' as source,
             array_to_string(array(select jsonb_array_elements_text(s.value -> 'after')), ', ') as after, s.value ->> 'each' as each
         from jsonb_array_elements(w.document -> 'steps') with ordinality s(value, pos)
-        left join lateral df._plan_of(w.namespace, w.name, s.value ->> 'key') p on true
+        left join df._step_facts p on p.namespace = w.namespace and p.name = w.name and p.key = s.value ->> 'key'
         order by s.pos
     loop
         v_out := v_out || rtrim(format('  %-30s %-10s %s', r.key || case when r.each is not null then '[]' else '' end, r.class,
