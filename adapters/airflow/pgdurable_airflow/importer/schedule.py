@@ -111,10 +111,9 @@ def _moment(fact: Fact, zone: str) -> str | None:
         return None
     there = datetime.fromisoformat(str(fact["iso"]))
     there = there.astimezone(ZoneInfo(zone)) if there.tzinfo else there
-    shape = "%Y-%m-%d %H:%M" if there.second == 0 and there.microsecond == 0 else "%Y-%m-%d %H:%M:%S"
-    if there.microsecond:
-        shape += ".%f"
-    return f"{there.strftime(shape)} {zone}"
+    # strftime writes the year 1 as `1` (glibc), isoformat as `0001`; datetime.min is a start date that people use.
+    precision = "microseconds" if there.microsecond else "seconds" if there.second else "minutes"
+    return f"{there.replace(tzinfo=None).isoformat(' ', precision)} {zone}"
 
 
 def _words(cron: str) -> str:
