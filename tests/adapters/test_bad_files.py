@@ -32,7 +32,7 @@ FILES = {
     "empty_dag.py": HEAD + "with DAG('empty_dag'):\n    pass\n",
     "missing.py": HEAD + "from airflow.providers.google.cloud.operators.bigquery import BigQueryInsertJobOperator\n"
     "from cosmos import DbtTaskGroup, ProjectConfig\n"
-    "with DAG('constructed', start_date=datetime.min):\n"
+    "with DAG('constructed', default_args={'location': 'EU'}, start_date=datetime.min):\n"
     "    BigQueryInsertJobOperator(task_id='q', configuration={}) >> EmptyOperator(task_id='b')\n"
     "with DAG('generated'):\n"
     "    EmptyOperator(task_id='e') >> DbtTaskGroup(group_id='dbt', project_config=ProjectConfig('/dbt'))\n",
@@ -139,6 +139,7 @@ def test_an_operator_class_that_is_not_installed_blocks_its_task_alone(
     assert fidelities == {"q": "blocked", "b": "exact"}
     assert workflows["constructed"].graph.by_key["b"].after == ("q",)
     assert "AF011" not in codes(workflows["constructed"])
+    assert "AF201" not in codes(workflows["constructed"]), "nobody knows what a class that is not there takes"
     assert workflows["constructed"].graph.start_date == "0001-01-01 00:00 UTC"
 
 
