@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from airflow_oracle import AS_OF
+from airflow_oracle import AS_OF, ROOT
 from pgdurable_airflow.importer import AirflowImporter
 
-from pgdurable_core.importing import ReadOptions
+from pgdurable_core.importing import ReadOptions, ReadResult
 
 PYTHON = os.environ.get("PGDURABLE_TEST_AIRFLOW2_PYTHON")
 DAG = """
@@ -38,11 +38,32 @@ with DAG("two", schedule_interval="@daily", start_date=datetime(2026, 11, 20),
 """
 
 
-@pytest.mark.skipif(PYTHON is None, reason="PGDURABLE_TEST_AIRFLOW2_PYTHON names no interpreter with Airflow 2")
+DECORATED = """
+from datetime import datetime
+from airflow.decorators import dag
+from airflow.operators.dummy import DummyOperator
+from not_installed import LoadOperator
+
+@dag(schedule_interval="@weekly", start_date=datetime.min, max_active_runs=3, default_args={"rows": 7, "conn": "x"})
+def decorated():
+    DummyOperator(task_id="start") >> LoadOperator(task_id="load")
+
+decorated()
+"""
+
+pytestmark = pytest.mark.skipif(
+    PYTHON is None, reason="PGDURABLE_TEST_AIRFLOW2_PYTHON names no interpreter with Airflow 2"
+)
+
+
+def read(file: Path) -> ReadResult:
+    return AirflowImporter().read([file], ReadOptions(python=Path(PYTHON or ""), as_of=AS_OF))
+
+
 def test_a_dag_of_airflow_2_is_read_by_airflow_2_with_its_own_defaults(tmp_path: Path) -> None:
     file = tmp_path / "two.py"
     file.write_text(DAG)
-    result = AirflowImporter().read([file], ReadOptions(python=Path(PYTHON or ""), as_of=AS_OF))
+    result = read(file)
     workflow = result.imports[0]
     assert result.facts.system.startswith("Airflow 2.")
     assert (workflow.graph.data_intervals, workflow.graph.catchup) == (True, True)
@@ -64,4 +85,28 @@ def test_a_dag_of_airflow_2_is_read_by_airflow_2_with_its_own_defaults(tmp_path:
         "m": ("src",),
         "g": ("src",),
         "sh": ("g",),
+    }
+
+
+def test_a_file_for_airflow_3_says_so_and_where() -> None:
+    result = read(ROOT / "examples" / "01_orders_daily" / "dags" / "orders_daily.py")
+    assert result.imports == ()
+    finding = result.failures[0].finding
+    assert (finding.code, finding.line) == ("AF001", 8)
+    assert "No module named 'airflow.sdk'; the file is written for Airflow 3, and this is Airflow 2." in finding.what
+    assert "--airflow-python" in finding.remedy
+
+
+def test_only_what_the_author_wrote_is_held_against_a_decorated_dag(tmp_path: Path) -> None:
+    file = tmp_path / "decorated.py"
+    file.write_text(DECORATED)
+    workflow = read(file).imports[0]
+    graph = workflow.graph
+    assert (graph.schedule, graph.start_date) == ("0 0 * * 0", "0001-01-01 00:00 UTC")
+    assert (graph.max_active_runs, graph.max_active_tasks) == (3, None)
+    assert {(task.key, task.becomes) for task in workflow.tasks} == {("start", "empty"), ("load", "nothing yet")}
+    assert {(finding.code, finding.task) for finding in workflow.findings} == {
+        ("AF010", None),
+        ("AF028", None),
+        ("AF303", "load"),
     }

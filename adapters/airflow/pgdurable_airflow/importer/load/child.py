@@ -359,6 +359,10 @@ def missing_modules(path, roots, seen=None):
     return wanted
 
 
+def is_within(name, package):
+    return name == package or name.startswith(package + ".")
+
+
 def guarded(tree, wanted):
     """Say whether an import stands in a `try` that handles its failure, or under TYPE_CHECKING: it may fail."""
     for node in ast.walk(tree):
@@ -562,7 +566,7 @@ class Clock:
 
     @classmethod
     def note(cls):
-        site = user_site()
+        site = user_site(past_airflow=False)
         if site[0]:
             cls.reads.add(site)
 
@@ -834,14 +838,24 @@ def is_user_file(path):
     return False
 
 
-def user_site(skip_self=None, only_near=False):
-    """Find the innermost frame in the user's files; `only_near` looks past the standard library's `os` alone."""
+def is_airflow_file(path):
+    return path.startswith(os.path.dirname(sys.modules["airflow"].__file__) + os.sep)
+
+
+def user_site(skip_self=None, only_near=False, past_airflow=True):
+    """Find the innermost frame in the user's files.
+
+    `only_near` looks past the standard library's `os` alone. Without `past_airflow` what Airflow does on its own, as
+    when Airflow 2 dates each DAG it makes, is not the user's; its functions that tell the time are.
+    """
     frame = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
         if is_user_file(path):
             if skip_self is None or frame.f_locals.get("self") is not skip_self:
                 return (path, frame.f_lineno)
+        elif not past_airflow and is_airflow_file(path) and os.path.basename(path) not in ("timezone.py", "dates.py"):
+            return (None, None)
         elif (
             only_near
             and path != __file__
@@ -856,6 +870,10 @@ def user_site(skip_self=None, only_near=False):
 SITES = {}
 GIVEN = {}
 KEEP = []
+
+
+def is_same(one, other):
+    return one is other or (type(one) is type(other) and isinstance(one, (int, str)) and one == other)
 
 
 def install_recorders():
@@ -885,9 +903,17 @@ def install_recorders():
             @functools.wraps(original_init)
             def dag_init(self, *args, **kwargs):
                 if id(self) not in GIVEN:
-                    names = list(inspect.signature(original_init).parameters)[1:]
-                    given = dict(zip(names, args))
+                    parameters = inspect.signature(original_init).parameters
+                    given = dict(zip(list(parameters)[1:], args))
                     given.update(kwargs)
+                    caller = sys._getframe(1).f_code.co_filename
+                    if is_airflow_file(caller) and not is_user_file(caller):
+                        # Airflow 2's @dag hands over every argument, given or not.
+                        given = dict(
+                            (name, value)
+                            for name, value in given.items()
+                            if name not in parameters or not is_same(value, parameters[name].default)
+                        )
                     GIVEN[id(self)] = (sorted(given), user_site())
                     KEEP.append(self)
                 return original_init(self, *args, **kwargs)
@@ -1616,7 +1642,8 @@ def read_file(job, request):
     for root in reversed(job["roots"]):
         if root not in sys.path:
             sys.path.insert(0, root)
-    names = missing_modules(path, ROOTS)
+    # Airflow's own library is no stranger to stand in for: without it the file is written for another Airflow.
+    names = set(name for name in missing_modules(path, ROOTS) if not is_within(name, "airflow.sdk"))
     if request["airflow_major"] >= 3:
         names = set(name for name in names if name not in LegacyFinder.modules)
     sys.meta_path.append(StubFinder(names))
@@ -1632,6 +1659,10 @@ def read_file(job, request):
     before = set(sys.modules)
     bag = open_bag(path, job["roots"][0])
     errors = [error_facts(where, text, path) for where, text in sorted(bag.import_errors.items())]
+    for error in errors:
+        if request["airflow_major"] < 3 and "No module named 'airflow.sdk" in error["message"]:
+            words = "the file is written for Airflow 3, and this is Airflow %s" % sys.modules["airflow"].__version__
+            error["message"] += "; " + words
     dags = []
     for dag_id in sorted(bag.dags, key=lambda name: (GIVEN.get(id(bag.dags[name]), ([], (None, 0)))[1][1] or 0, name)):
         dag = bag.dags[dag_id]
