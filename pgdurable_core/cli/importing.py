@@ -179,7 +179,7 @@ def default_folder(paths: Sequence[Path]) -> Path:
 
 
 def _one(result: ReadResult) -> ImportedWorkflow:
-    if len(result.imports) != 1:
+    if len({workflow.name for workflow in result.imports}) != 1:
         found = ", ".join(workflow.name for workflow in result.imports) or "none"
         raise UsageError(f"--run runs one workflow; there are: {found}", hint="name it with --dag")
     workflow = result.imports[0]

@@ -70,6 +70,11 @@ FILES = {
     "def work(ds):\n    return ds\n"
     "with DAG('older', schedule_interval=None):\n    Own(task_id='own', table='t') >> PythonOperator(\n"
     "        task_id='work', python_callable=work, op_kwargs={'ds': '{{ ds }}'}, provide_context=True)\n",
+    "twin.py": HEAD + "with DAG('twin'):\n    EmptyOperator(task_id='a')\n",
+    "twin_too.py": HEAD + "with DAG('twin'):\n    EmptyOperator(task_id='b') >> EmptyOperator(task_id='c')\n",
+    "again.py": HEAD + "for number in (1, 2):\n    with DAG('again'):\n"
+    "        Q(task_id='t', conn_id='wh', sql=f'select {number}')\n"
+    "with DAG('aüb'):\n    EmptyOperator(task_id='a')\nwith DAG('a_b'):\n    EmptyOperator(task_id='a')\n",
     "wrong.py": HEAD + "with DAG('wrong'):\n    EmptyOperator(task_id='a', colour='red')\n",
     "validated.py": HEAD + "from missing_helper import pool\nwith DAG('validated'):\n"
     "    EmptyOperator(task_id=pool())\n",
@@ -232,3 +237,29 @@ def test_reports_of_a_folder_name_every_file_that_failed(result: ReadResult) -> 
     for failure in result.failures:
         assert f"`{failure.finding.place or failure.path}`" in text
     assert Path("dags/loops.py").as_posix() in text
+
+
+def test_a_dag_id_found_twice_is_a_finding_at_both_and_neither_is_written(result: ReadResult) -> None:
+    def of(name: str) -> list[ImportedWorkflow]:
+        return [workflow for workflow in result.imports if workflow.name == name]
+
+    for name, tasks in (("twin", ["a", "b c"]), ("again", ["t", "t"]), ("a_b", ["a", "a"])):
+        assert [" ".join(task.key for task in workflow.tasks) for workflow in of(name)] == tasks
+        assert [workflow.files for workflow in of(name)] == [(), ()]
+        assert all(workflow.is_blocked and "AF007" in codes(workflow) for workflow in of(name))
+    said = {
+        name: [finding.what for workflow in of(name) for finding in workflow.findings if finding.code == "AF007"]
+        for name in ("twin", "again", "a_b")
+    }
+    assert said["twin"] == ["The DAG id `twin` is defined 2 times: dags/twin.py:5, dags/twin_too.py:5."] * 2
+    assert said["again"] == ["The DAG id `again` is defined 2 times: dags/again.py:6, dags/again.py:6."] * 2
+    assert said["a_b"] == ["DAG ids become one name, a_b: `aüb` at dags/again.py:8, `a_b` at dags/again.py:10."] * 2
+    assert [repr(workflow.graph.steps[0].run) for workflow in of("again")] == [
+        "Sql(sql='select 1')",
+        "Sql(sql='select 2')",
+    ]
+    assert all("AF013" not in codes(workflow) for workflow in of("again"))
+    report = render_markdown(result)
+    assert report.count('<a id="twin"></a>') == report.count('<a id="twin-2"></a>') == 1
+    assert "(#twin) " in report
+    assert "(#twin-2) " in report

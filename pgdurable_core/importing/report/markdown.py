@@ -1,7 +1,8 @@
 """The report for a pull request: what moves, what to decide, what to mend; then everything in full."""
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from pgdurable_core.importing.files import stamp
 from pgdurable_core.importing.findings import FIDELITIES, HOMES, Finding
@@ -17,7 +18,10 @@ def render_markdown(result: ReadResult) -> str:
     sections: list[str] = []
     if len(result.imports) != 1 or result.failures:
         sections.append(_folder(result))
-    sections.extend(_workflow(workflow, result) for workflow in result.imports)
+    sections.extend(
+        _workflow(workflow, result, anchor)
+        for workflow, anchor in zip(result.imports, _anchors(result.imports), strict=True)
+    )
     return stamp("\n".join(sections), "<!--", " -->")
 
 
@@ -38,18 +42,18 @@ def _folder(result: ReadResult) -> str:
         lines.append("")
     if len(result.imports) > 1:
         lines += ["| workflow | tasks | readiness | file |", "|---|--:|---|---|"]
-        for workflow in result.imports:
-            link = f"[{workflow.name}](#{_anchor(workflow.name)})"
+        for workflow, anchor in zip(result.imports, _anchors(result.imports), strict=True):
+            link = f"[{workflow.name}](#{anchor})"
             lines.append(f"| {link} | {len(workflow.tasks)} | {readiness(workflow)} | {workflow.source} |")
         lines.append("")
     return "\n".join(lines)
 
 
-def _workflow(workflow: ImportedWorkflow, result: ReadResult) -> str:
+def _workflow(workflow: ImportedWorkflow, result: ReadResult, anchor: str) -> str:
     blocked, decide = of_weight(workflow, "blocked"), of_weight(workflow, "decide")
     mend, changed = of_weight(workflow, "mend"), of_weight(workflow, "changed")
     lines = [
-        *([f'<a id="{_anchor(workflow.name)}"></a>', ""] if len(result.imports) > 1 else []),
+        *([f'<a id="{anchor}"></a>', ""] if len(result.imports) > 1 else []),
         f"# {_headline(workflow)}",
         "",
         *_table(totals(workflow.tasks)),
@@ -68,8 +72,9 @@ def _workflow(workflow: ImportedWorkflow, result: ReadResult) -> str:
     lines += [f"**The target must have**: {_needs(workflow)}", ""]
     lines += [f"**Proved**: {_proved(workflow)}", ""]
     if workflow.is_blocked:
+        written = "only a draft" if workflow.files else "nothing"
         lines += [
-            "**Do first**: what is listed under Blocked; then import again. Until then only a draft is written.",
+            f"**Do first**: what is listed under Blocked; then import again. Until then {written} is written.",
             "",
         ]
     else:
@@ -221,8 +226,15 @@ def _cell(text: str) -> str:
     return _text(text).replace("|", "\\|")
 
 
-def _anchor(name: str) -> str:
-    return re.sub(r"[^a-z0-9_-]", "-", name.lower())
+def _anchors(workflows: Sequence[ImportedWorkflow]) -> list[str]:
+    """Name the places of workflows in the report; a later namesake is counted."""
+    seen: Counter[str] = Counter()
+    anchors = []
+    for workflow in workflows:
+        name = re.sub(r"[^a-z0-9_-]", "-", workflow.name.lower())
+        seen[name] += 1
+        anchors.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return anchors
 
 
 def _number(number: int) -> str:

@@ -51,6 +51,16 @@ _ALL: Final = (
         file would hold the secret. Nothing is written for this DAG. Read the secret inside a task.""",
     ),
     _code(
+        "AF007",
+        "blocked",
+        "the same DAG id twice",
+        """Two DAGs of what was read have the same id, in two files or in
+        one, or ids that become the same name here. Airflow shows one of them, whichever its processor read last, and
+        says nothing. Both stand in the report with all their tasks; nothing is written for either, since each would
+        take the other's files and the other's place in the database. Give each an id of its own, or import the one file
+        that is meant.""",
+    ),
+    _code(
         "AF009",
         "blocked",
         "a mistake of the importer",

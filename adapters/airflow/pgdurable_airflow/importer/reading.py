@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -24,18 +24,18 @@ def read(paths: Sequence[Path], options: ReadOptions) -> ReadResult:
     jobs = find_jobs(paths)
     as_of = options.as_of or datetime.now(UTC)
     session = execute(jobs, options, as_of)
-    imports: list[ImportedWorkflow] = []
+    found: list[_Found] = []
     failures: list[ReadFailure] = []
     for job in jobs:
-        found, failed = _file(job, session, options)
-        imports.extend(found)
+        defined, failed = _file(job, session, options)
+        found.extend(defined)
         failures.extend(failed)
+    imports = _told_apart(found)
     if options.names:
         imports = [workflow for workflow in imports if workflow.name in options.names]
         missing = sorted(set(options.names) - {workflow.name for workflow in imports})
         if missing:
             raise UsageError(f"no DAG is called {missing[0]}", hint="--dag takes the DAG's own id.")
-    imports = _unambiguous(imports)
     facts = ReadFacts(
         system=f"Airflow {session.airflow}",
         how=f"live with Airflow {session.airflow}",
@@ -88,7 +88,20 @@ def _might_hold_dag(path: Path, folder: Path) -> bool:
     return b"airflow" in content and b"dag" in content
 
 
-def _file(job: Job, session: Session, options: ReadOptions) -> tuple[list[ImportedWorkflow], list[ReadFailure]]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One definition of a DAG: its own id, before it becomes a name, and where it stands."""
+
+    dag_id: str
+    line: int | None
+    workflow: ImportedWorkflow
+
+    @property
+    def place(self) -> str:
+        return self.workflow.source if self.line is None else f"{self.workflow.source}:{self.line}"
+
+
+def _file(job: Job, session: Session, options: ReadOptions) -> tuple[list[_Found], list[ReadFailure]]:
     answers = session.answers.get(str(job.path), [])
     shown = f"{job.roots[0].name}/{job.path.relative_to(job.roots[0]).as_posix()}"
     if not answers or answers[0].get("died"):
@@ -115,7 +128,8 @@ def _file(job: Job, session: Session, options: ReadOptions) -> tuple[list[Import
     workflows = []
     for row in first["dags"]:
         try:
-            workflows.append(_workflow(job, session, row, first, second, options))
+            workflow = _workflow(job, session, row, first, second, options)
+            workflows.append(_Found(row["dag_id"], row["line"], workflow))
         except Exception as error:
             failures.append(
                 _failure(
@@ -149,17 +163,27 @@ def _workflow(
 ) -> ImportedWorkflow:
     dag = read_dag(row)
     around = Surroundings(dag, int(session.airflow.partition(".")[0]), job.roots[0], options.slice_code)
-    again = next((other for other in (second["dags"] if second else []) if other["dag_id"] == row["dag_id"]), None)
     reading = Reading(
         dag=dag,
         first=row,
-        second=again,
+        second=_again(row, first, second),
         answer=first,
         airflow=f"Airflow {session.airflow}",
         how="live",
         base_parameters=session.base_parameters,
     )
     return build_workflow(reading, around)
+
+
+def _again(row: JsonObject, first: JsonObject, second: JsonObject | None) -> JsonObject | None:
+    """Find the same DAG in the second answer; of several with one id, the one at the same place among them."""
+    if second is None:
+        return None
+    before = [other for other in first["dags"] if other["dag_id"] == row["dag_id"]]
+    after = [other for other in second["dags"] if other["dag_id"] == row["dag_id"]]
+    place = next(number for number, other in enumerate(before) if other is row)
+    found: JsonObject | None = after[place] if place < len(after) else None
+    return found
 
 
 def _died(shown: str, how: object, options: ReadOptions) -> ReadFailure:
@@ -198,18 +222,42 @@ def _failure(code: str, path: str, what: str, remedy: str, line: object = None) 
     return ReadFailure(path, finding)
 
 
-def _unambiguous(imports: list[ImportedWorkflow]) -> list[ImportedWorkflow]:
-    """Give workflows that would write the same file names of their own; Airflow refuses two DAGs with one id."""
-    seen: dict[str, int] = {}
-    result = []
-    for workflow in imports:
-        count = seen.get(workflow.name, 0)
-        seen[workflow.name] = count + 1
-        if count:
-            files = tuple(replace(file, path=f"{count + 1}/{file.path}") for file in workflow.files)
-            workflow = replace(workflow, files=files)
-        result.append(workflow)
-    return result
+def _told_apart(found: list[_Found]) -> list[ImportedWorkflow]:
+    """Block DAGs that would write the same files: nobody can say which of them is meant."""
+    by_name: dict[str, list[_Found]] = {}
+    for each in found:
+        by_name.setdefault(each.workflow.name, []).append(each)
+    return [
+        each.workflow if len(by_name[each.workflow.name]) == 1 else _ambiguous(each, by_name[each.workflow.name])
+        for each in found
+    ]
+
+
+def _ambiguous(one: _Found, namesakes: list[_Found]) -> ImportedWorkflow:
+    name, count = one.workflow.name, len(namesakes)
+    if len({each.dag_id for each in namesakes}) == 1:
+        places = ", ".join(each.place for each in namesakes)
+        what = f"The DAG id `{one.dag_id}` is defined {count} times: {places}."
+        happens = "Airflow keeps whichever it read last. Here nothing is written for any of them."
+    else:
+        places = ", ".join(f"`{each.dag_id}` at {each.place}" for each in namesakes)
+        what = f"DAG ids become one name, {name}: {places}."
+        happens = "Nothing is written for any of them."
+    remedy = "Give each an id of its own."
+    if len({each.workflow.source for each in namesakes}) > 1:
+        remedy += " Or import the one file that is meant."
+    finding = Finding(
+        "AF007",
+        CODES["AF007"].weight,
+        f"{count} DAGs are called {name}",
+        what,
+        happens,
+        remedy,
+        dag=one.dag_id,
+        file=one.workflow.source,
+        line=one.line,
+    )
+    return replace(one.workflow, findings=(finding, *one.workflow.findings), files=())
 
 
 def _extra(source: str | None) -> list[str]:

@@ -1664,8 +1664,7 @@ def read_file(job, request):
             words = "the file is written for Airflow 3, and this is Airflow %s" % sys.modules["airflow"].__version__
             error["message"] += "; " + words
     dags = []
-    for dag_id in sorted(bag.dags, key=lambda name: (GIVEN.get(id(bag.dags[name]), ([], (None, 0)))[1][1] or 0, name)):
-        dag = bag.dags[dag_id]
+    for dag in all_dags(bag):
         try:
             dags.append(dag_facts(dag, request))
         except Exception:
@@ -1690,6 +1689,19 @@ def read_file(job, request):
         "missing_variables": sorted(Reads.missing_variables),
         "missing_connections": sorted(Reads.missing_connections),
     }
+
+
+def all_dags(bag):
+    """List the DAGs of a file in the order of its lines, with those that Airflow dropped for another of their id.
+
+    Airflow keeps one of them: the last one bagged, in the order of a set, or for equal task ids the first one met.
+    """
+    made = [each for each in KEEP if id(each) in GIVEN and each.dag_id in bag.dags]
+    found = [dag for dag in made if dag is bag.dags[dag.dag_id] or dag.task_dict]
+    for dag in found:
+        dag.fileloc = bag.dags[dag.dag_id].fileloc
+    found += [dag for dag in bag.dags.values() if id(dag) not in GIVEN]
+    return sorted(found, key=lambda dag: (GIVEN.get(id(dag), ([], (None, 0)))[1][1] or 0, dag.dag_id))
 
 
 def open_bag(path, root):
