@@ -9,10 +9,11 @@ from pgdurable_core.schema.catalog import Catalog, load_catalog
 # "pgdf" in ASCII: every installation, upgrade, verification and removal in a database goes one after another.
 LOCK: Final = "select pg_catalog.pg_advisory_xact_lock(1885824102)"
 
-# A function may call one that comes later in the order; `drop … if exists` is no news.
+# A function may call one that comes later in the order; `drop … if exists` is no news; a backslash is a letter.
 SETTINGS: Final = """
 set local check_function_bodies = off;
 set local client_min_messages = warning;
+set local standard_conforming_strings = on;
 """
 
 _GUARD: Final = """

@@ -67,6 +67,15 @@ def test_every_refusal_of_the_engine_has_a_code_of_its_own() -> None:
     assert bare == []
 
 
+def test_a_function_with_a_backslash_in_a_plain_literal_pins_what_that_means(pure: Engine) -> None:
+    # _compile_plan has it from df._define, which alone calls it
+    bodies = "select proname, prosrc, proconfig from pg_proc where pronamespace = 'df'::regnamespace"
+    for name, source, config in pure.rows(bodies):
+        code = re.sub(r"\bE'(?:[^'\\]|\\.|'')*'", "", re.sub(r"--[^'\n]*$", "", source, flags=re.M))
+        if "\\" in code and name != "_compile_plan":
+            assert "standard_conforming_strings=on" in (config or []), name
+
+
 def test_every_function_pins_its_search_path_but_the_listed_ones(pure: Engine) -> None:
     loose = """
         select p.proname from pg_proc p where p.pronamespace = 'df'::regnamespace

@@ -4,6 +4,7 @@
 create or replace function df._strptime_pattern(p_format text) returns text
 language plpgsql immutable strict
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on
 as $$
 declare
     v_out text := '';

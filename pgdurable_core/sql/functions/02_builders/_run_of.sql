@@ -4,6 +4,7 @@
 create or replace function df._run_of(p_run text) returns jsonb
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on
 as $$
 declare
     v jsonb;

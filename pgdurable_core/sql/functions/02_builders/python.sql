@@ -1,6 +1,7 @@
 create or replace function df.python(callable text, args jsonb default '{}', runtime text default 'python') returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on
 as $$
 begin
     if callable is null or callable !~ '^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$' then

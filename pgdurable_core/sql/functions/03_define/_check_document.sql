@@ -2,6 +2,7 @@
 create or replace function df._check_document(p_document jsonb) returns text[]
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on
 as $$
 declare
     v_problems text[] := '{}';

@@ -13,6 +13,7 @@
 create or replace function df._compile_sql(p_sql text, p_names jsonb, p_steps jsonb) returns jsonb
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on
 as $fn$
 declare
     -- letters as scan.l has them: ASCII's, the underscore, and everything beyond ASCII

@@ -6,6 +6,7 @@
 create or replace function df._define(p_caller regrole, p_args jsonb) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on
 as $$
 declare
     v_doc jsonb := p_args -> 'document';

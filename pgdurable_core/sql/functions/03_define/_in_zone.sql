@@ -2,6 +2,7 @@
 create or replace function df._in_zone(p_text text, p_zone text, p_place text) returns timestamptz
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on
 set timezone = 'UTC'
 as $$
 begin

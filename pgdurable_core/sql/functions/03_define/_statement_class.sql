@@ -20,6 +20,10 @@ begin
             or p_words[3] = 'session' and p_words[4] = 'authorization')) then
         return jsonb_build_object('error', 'a step cannot change its role', 'hint', 'State run_as => ''role'' on the step.');
     end if;
+    if w in ('set', 'reset') and 'standard_conforming_strings' = any(p_words[2:3]) then
+        return jsonb_build_object('error', 'a step''s text is read with standard_conforming_strings on, and cannot set it',
+            'hint', 'Write E''...'' where a backslash is to escape.');
+    end if;
     if w = 'vacuum' or (w in ('create', 'drop', 'reindex', 'alter') and 'concurrently' = any(p_words))
         or (w = 'reindex' and p_words && '{database,system,schema}')
         or (w in ('create', 'drop') and v in ('database', 'tablespace', 'subscription'))

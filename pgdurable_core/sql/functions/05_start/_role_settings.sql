@@ -1,7 +1,8 @@
 -- _role_settings: what a role would have after logging in to this database, pinned where output depends on it.
 --
 -- ALTER ROLE … SET applies only at login and is lost in a definer function, so the engine applies it per step.
--- Only settings an ordinary user may change; timeouts become the step's deadline. Always there: search_path,
+-- Only settings an ordinary user may change; timeouts become the step's deadline; standard_conforming_strings stays
+-- on, since references were found and values are quoted by its rules. Always there: search_path,
 -- TimeZone, DateStyle, IntervalStyle; whatever else the role has stands under "more".
 create or replace function df._role_settings(p_role regrole) returns jsonb
 language sql stable
@@ -17,7 +18,7 @@ as $$
         ) x
         where x.name not in ('role', 'session_authorization', 'default_transaction_isolation', 'default_transaction_read_only',
             'default_transaction_deferrable', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout',
-            'client_connection_check_interval', 'application_name', 'client_encoding')
+            'client_connection_check_interval', 'application_name', 'client_encoding', 'standard_conforming_strings')
         order by x.name, x.rank desc
     ), pinned as (
         select jsonb_object_agg(d.key, coalesce((select f.value from found f where lower(f.name) = lower(d.key)), d.value)) as v

@@ -23,6 +23,8 @@ begin
     if j.parts is null then
         return j.texts;
     end if;
+    -- quotes were told apart by these rules when the names were found; whoever runs the texts must read them so too
+    v_text := pg_catalog.set_config('standard_conforming_strings', 'on', true);
     if p_scope operator(pg_catalog.<>) 0 then
         select x.map_index, x.item into v_index, v_item from df._map_items x
         where x.instance_id operator(pg_catalog.=) p_instance and x.scope_id operator(pg_catalog.=) p_scope;

@@ -59,7 +59,7 @@ begin
         'class', j.statement_class, 'attempt', s.attempt + 1, 'max_attempts', coalesce(s.max_attempts, j.retries + 1),
         'timeout_s', extract(epoch from v_timeout), 'role', j.role::text, 'connection', j.connection, 'login', j.login, 'map_index', j.map_index,
         'workflow', j.workflow, 'idempotency_key', v_context ->> 'idempotency_key', 'runtime', j.run ->> 'runtime', 'callable', j.run ->> 'callable'))
-        || jsonb_build_object('context', v_context, 'settings', j.role_settings - 'more' || coalesce(j.role_settings -> 'more', '{}'), 'modules', coalesce(j.modules, '{}'),
+        || jsonb_build_object('context', v_context, 'settings', j.role_settings - 'more' || coalesce(j.role_settings -> 'more', '{}') || '{"standard_conforming_strings": "on"}', 'modules', coalesce(j.modules, '{}'),
             'max_rows', j.settings -> 'rows', 'max_bytes', j.settings -> 'bytes',
             'has_names', j.kind = 'sql' and j.parts is not null,
             'sql', case when j.kind = 'sql' and j.parts is null then to_jsonb(j.texts) end)

@@ -1,6 +1,7 @@
 create or replace function df._set_module(p_caller regrole, p_args jsonb) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on
 as $$
 declare
     v_sha text := encode(sha256(convert_to(p_args ->> 'content', 'UTF8')), 'hex');
