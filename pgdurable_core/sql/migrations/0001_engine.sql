@@ -387,7 +387,8 @@ create table df._stops (
     worker_id bigint,
     instance_id text collate "C" not null,
     reason text not null check (reason in ('cancel', 'timeout')),
-    created_at timestamptz not null default clock_timestamp()
+    created_at timestamptz not null default clock_timestamp(),
+    signalled_at timestamptz
 );
 comment on table df._stops is 'committed before a running statement is signalled; a cancel without one is not ours';
 

@@ -1,5 +1,6 @@
--- signal_stops: cancel, after five seconds terminate, the backends that have a stop row. SECURITY INVOKER on
--- purpose: the worker's login may signal its own sessions, the owner of df may not.
+-- signal_stops: cancel, after five seconds terminate, the backends that have a stop row; 200 ms apart, however many
+-- watchdogs there are. SECURITY INVOKER on purpose: the worker's login may signal its own sessions, the owner of df
+-- may not.
 create or replace function df.signal_stops() returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -9,7 +10,10 @@ declare
     v_count integer := 0;
 begin
     perform pg_stat_clear_snapshot();
-    for r in select d.pid, d.is_late from df._due_stops() d loop
+    for r in select d.pid, d.token, d.is_late from df._due_stops() d loop
+        -- the advert once more, now that the row is marked: it may have ended meanwhile
+        continue when not exists (select from pg_locks l where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.pid = r.pid
+            and l.classid::bigint = ((57089::bigint << 16) | (r.token >> 32)) and l.objid::bigint = (r.token & 4294967295));
         if r.is_late then
             perform pg_terminate_backend(r.pid);
         else
@@ -20,4 +24,4 @@ begin
     return v_count;
 end
 $$;
-comment on function df.signal_stops() is 'signal the backends whose step is to stop; in a transaction after df.tick''s, repeated every 200 ms';
+comment on function df.signal_stops() is 'signal the backends whose step is to stop; in a transaction after df.tick''s, repeated at least every 200 ms';
