@@ -19,16 +19,20 @@ from pgdurable_core.cli.target import short_path
 from pgdurable_core.errors import PgDurableError, UsageError
 from pgdurable_core.importing import (
     ImportedWorkflow,
+    Leftover,
     ReadOptions,
     ReadResult,
     WriteResult,
     importer_names,
     load_importer,
+    remove_leftovers,
     render_json,
     render_markdown,
     render_terminal,
     write_workflows,
 )
+
+SHOWN = 10
 
 
 class ImportGroup(click.Group):
@@ -67,7 +71,8 @@ def _named(param: click.Parameter, name: str) -> click.Parameter:
 _HELP = """Read {system} files or folders, write a SQL file per workflow and a report.
 
     Every task is accounted for in the report: what became of it, how faithfully, and why. A file that a person edited
-    is never overwritten; an unchanged source changes nothing. A workflow with a blocked task is written as a draft,
+    is never overwritten; an unchanged source changes nothing; what an earlier import wrote and this one does not mean
+    is removed, unless somebody edited it. A workflow with a blocked task is written as a draft,
     which deploy leaves out; the exit status is then 1.
 
     With --run: starts the embedded PostgreSQL, installs the engine, seeds it with the fixture of pgdurable.toml,
@@ -144,11 +149,13 @@ def _import(
         render_terminal(invocation.out, result)
     folder = out or default_folder(paths)
     written = write_workflows(result, folder, report=render_markdown(result))
+    left = remove_leftovers(result, folder, written)
     _tell_files(invocation, folder, written)
+    _tell_leftovers(invocation, left)
     status = exits.NO if result.is_blocked or written.conflicts else exits.DONE
     if not run:
         if invocation.is_json:
-            invocation.put_json({"import": json.loads(render_json(result)), "files": _files(written)})
+            invocation.put_json({"import": json.loads(render_json(result)), "files": _files(written, left)})
         _advise(invocation, result, folder)
         return status
     workflow = _one(result)
@@ -157,7 +164,7 @@ def _import(
     request = RunRequest(workflow, folder, paths, date, read_params(params), fixture, yes, f"import {importer}")
     outcome = run_imported(invocation, request)
     if invocation.is_json:
-        document = {"import": json.loads(render_json(result)), "files": _files(written), "run": outcome}
+        document = {"import": json.loads(render_json(result)), "files": _files(written, left), "run": outcome}
         invocation.put_json(document)
     if outcome.hint is not None:
         invocation.say("Hint", outcome.hint)
@@ -213,17 +220,30 @@ def _tell_files(invocation: Invocation, folder: Path, written: WriteResult) -> N
         invocation.err.print(conflict.diff, markup=False)
 
 
+def _tell_leftovers(invocation: Invocation, left: Sequence[Leftover]) -> None:
+    for label, is_removed, more in (
+        ("Removed", True, ""),
+        ("Left over", False, "; it stays, delete it if it is not yours"),
+    ):
+        lines = [f"{short_path(one.path)}: {one.why}{more}" for one in left if one.is_removed == is_removed]
+        if lines:
+            rest = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+            invocation.say(label, *lines[:SHOWN], *rest)
+
+
 def short_name(path: Path, folder: Path) -> str:
     """Write a path relative to the folder it was written to."""
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
-def _files(written: WriteResult) -> dict[str, list[str]]:
+def _files(written: WriteResult, left: Sequence[Leftover]) -> dict[str, list[str]]:
     return {
         "written": [str(path) for path in written.written],
         "unchanged": [str(path) for path in written.unchanged],
         "kept": [str(path) for path in written.kept],
         "conflicts": [str(conflict.path) for conflict in written.conflicts],
+        "removed": [str(one.path) for one in left if one.is_removed],
+        "left_over": [str(one.path) for one in left if not one.is_removed],
     }
 
 

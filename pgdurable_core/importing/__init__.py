@@ -4,10 +4,12 @@ importer = load_importer("airflow")
 result = importer.read([Path("dags")], ReadOptions())
 render_terminal(console, result)
 written = write_workflows(result, Path("workflows"), report=render_markdown(result))
+left = remove_leftovers(result, Path("workflows"), written)
 """
 
 from pgdurable_core.importing.files import Conflict, WriteResult, write_workflows
 from pgdurable_core.importing.findings import Finding, FindingCode
+from pgdurable_core.importing.leftovers import Leftover, remove_leftovers
 from pgdurable_core.importing.protocol import (
     ImportedTask,
     ImportedWorkflow,
@@ -30,6 +32,7 @@ __all__ = [
     "ImportedTask",
     "ImportedWorkflow",
     "Importer",
+    "Leftover",
     "ModuleSource",
     "ReadFacts",
     "ReadFailure",
@@ -39,6 +42,7 @@ __all__ = [
     "find_code",
     "importer_names",
     "load_importer",
+    "remove_leftovers",
     "render_json",
     "render_markdown",
     "render_terminal",

@@ -20,6 +20,7 @@ _TRAILER: Final = re.compile(
 )
 
 Fate = Literal["written", "unchanged", "kept", "conflict"]
+Owner = Literal["import", "both", "person"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,14 @@ def stamp(text: str, opening: str, closing: str = "", graph: str | None = None) 
     body = text if text.endswith("\n") else text + "\n"
     shown = f"graph {graph[:8]}, " if graph else ""
     return f"{body}{opening} pgdurable import: {shown}text {_digest(body)}{closing}\n"
+
+
+def owner(text: str) -> Owner:
+    """Say whose a file is: the import's as it wrote it, also a person's since, or without our line a person's."""
+    trailer = _TRAILER.search(text)
+    if trailer is None:
+        return "both" if " pgdurable import: " in text else "person"
+    return "import" if _digest(text[: trailer.start()]) == trailer["text"] else "both"
 
 
 def write_workflows(result: ReadResult, out_dir: Path, report: str | None = None) -> WriteResult:
@@ -116,7 +125,7 @@ def _fate(file: WorkflowFile, path: Path) -> Fate:
         return "kept"
     if new is not None and old["graph"] is not None and old["graph"] == new["graph"]:
         return "unchanged"
-    return "written" if _digest(there[: old.start()]) == old["text"] else "conflict"
+    return "written" if owner(there) == "import" else "conflict"
 
 
 def _difference(file: WorkflowFile, path: Path) -> str:

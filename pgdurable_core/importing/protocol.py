@@ -155,12 +155,18 @@ class ReadFacts:
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """All of one reading. Workflows are in the order of files, then of their names; parsed and failed files add up."""
+    """All of one reading. Workflows are in the order of files, then of their names; parsed and failed files add up.
+
+    `sources` are the files that were read in full, as `ImportedWorkflow.source` writes them, each with the names of the
+    workflows in it; `folders` were read with all there is below them. Both are empty when only some were asked for.
+    """
 
     imports: tuple[ImportedWorkflow, ...]
     failures: tuple[ReadFailure, ...]
     facts: ReadFacts
     findings: tuple[Finding, ...] = ()
+    sources: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    folders: tuple[Path, ...] = ()
 
     @property
     def is_blocked(self) -> bool:

@@ -64,6 +64,26 @@ def test_importing_writes_sql_and_report_and_twice_changes_nothing(pgdurable: Pg
     assert {path.name: path.stat().st_mtime_ns for path in (folder / "workflows").iterdir()} == written
 
 
+def test_a_changed_folder_leaves_no_old_file_beside_a_new_one(pgdurable: Pgdurable, folder: Path) -> None:
+    def files() -> list[str]:
+        return sorted(path.name for path in (folder / "workflows").iterdir() if path.name != "report.md")
+
+    file = write_dag(folder, "first")
+    pgdurable("import", "airflow", "dags")
+    assert files() == ["first.graph.json", "first.sql"]
+    file.write_text(file.read_text().replace('task_id="first"', 'task_id="first", pool="small"'))
+    blocked = pgdurable("import", "airflow", "dags")
+    assert (blocked.status, files()) == (1, ["first.sql.draft"])
+    assert "Removed   workflows/first.graph.json: first is written as first.sql.draft now" in blocked.err
+    assert "workflows/first.sql: first is written as first.sql.draft now" in blocked.err
+    with (folder / "workflows" / "first.sql.draft").open("a") as draft:
+        draft.write("-- mine\n")
+    file.write_text(file.read_text().replace(', pool="small"', "").replace('DAG("first"', 'DAG("third"'))
+    edited = pgdurable("import", "airflow", "dags")
+    assert files() == ["first.sql.draft", "third.graph.json", "third.sql"]
+    assert "Left over workflows/first.sql.draft: it is not in dags/first.py any more; it stays" in edited.err
+
+
 def test_run_does_everything_and_leaves_the_database_to_look_at(pgdurable: Pgdurable, folder: Path) -> None:
     said = pgdurable("import", "airflow", write_dag(folder, "whole"), "--run", "--date", "2026-11-21")
     assert said.status == 0, said.err + said.out

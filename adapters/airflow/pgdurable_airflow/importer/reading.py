@@ -26,8 +26,11 @@ def read(paths: Sequence[Path], options: ReadOptions) -> ReadResult:
     session = execute(jobs, options, as_of)
     found: list[_Found] = []
     failures: list[ReadFailure] = []
+    sources: dict[str, frozenset[str]] = {}
     for job in jobs:
         defined, failed = _file(job, session, options)
+        if all(failure.finding.code == "AF005" for failure in failed):
+            sources[job.shown] = frozenset(each.workflow.name for each in defined)
         found.extend(defined)
         failures.extend(failed)
     imports = _told_apart(found)
@@ -45,7 +48,10 @@ def read(paths: Sequence[Path], options: ReadOptions) -> ReadResult:
         callbacks=sum(run is not None for w in imports for run in (w.graph.on_failure, w.graph.on_success)),
         seconds=monotonic() - started,
     )
-    return ReadResult(tuple(imports), tuple(failures), facts)
+    folders = tuple(path.resolve() for path in paths if path.is_dir())
+    if options.names:
+        sources, folders = {}, ()
+    return ReadResult(tuple(imports), tuple(failures), facts, sources=sources, folders=folders)
 
 
 def find_jobs(paths: Sequence[Path]) -> list[Job]:
@@ -103,7 +109,7 @@ class _Found:
 
 def _file(job: Job, session: Session, options: ReadOptions) -> tuple[list[_Found], list[ReadFailure]]:
     answers = session.answers.get(str(job.path), [])
-    shown = f"{job.roots[0].name}/{job.path.relative_to(job.roots[0]).as_posix()}"
+    shown = job.shown
     if not answers or answers[0].get("died"):
         return [], [_died(shown, answers[0].get("died") if answers else "exit", options)]
     first = answers[0]

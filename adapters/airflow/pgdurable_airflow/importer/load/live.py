@@ -44,6 +44,11 @@ class Job:
     path: Path
     roots: tuple[Path, ...]
 
+    @property
+    def shown(self) -> str:
+        """Write the path as a person knows it: from the dags folder on, with the folder's own name."""
+        return f"{self.roots[0].name}/{self.path.relative_to(self.roots[0]).as_posix()}"
+
 
 @dataclass(slots=True)
 class Session:
