@@ -1,4 +1,4 @@
-"""`pgdurable status`: what runs, what failed, who works."""
+"""`pgdurable status`: what runs, what failed, what is late, who works."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from pgdurable_core.cli.display import between, clock, coloured, duration, one_l
 from pgdurable_core.cli.invocation import common_options, current
 from pgdurable_core.cli.target import Target, open_client, resolve_target
 from pgdurable_core.cli.watching import short_id
-from pgdurable_core.engine import Client, InstanceRow, StepRow, WorkerRow, WorkflowRow
+from pgdurable_core.engine import Client, InstanceRow, LateRow, QueueRow, StepRow, WorkerRow, WorkflowRow
 from pgdurable_core.engine.rows import error_text
 
 FAILED_WITHIN = timedelta(hours=24)
+# A worker that is there takes a step in milliseconds; minutes mean that none serves it, or that all have other work.
+LATE_AFTER = timedelta(minutes=5)
 SHOWN = 20
 LOOK_EVERY = 2.0
 
@@ -33,26 +35,33 @@ class Overview:
     place: str
     engine: str
     workers: tuple[WorkerRow, ...]
-    queue: int
+    queue: QueueRow
     running: tuple[tuple[InstanceRow, tuple[StepRow, ...]], ...]
     more_running: int
     failed: tuple[tuple[InstanceRow, tuple[StepRow, ...]], ...]
+    late: tuple[LateRow, ...]
+    running_kinds: frozenset[str]
     workflows: tuple[WorkflowRow, ...]
 
     @property
     def is_unattended(self) -> bool:
         """Say whether steps wait and no worker is alive to run them."""
-        return self.queue > 0 and not any(worker.is_alive for worker in self.workers)
+        return self.queue.count > 0 and not self.has_worker
+
+    @property
+    def has_worker(self) -> bool:
+        return any(worker.is_alive for worker in self.workers)
 
     @property
     def is_well(self) -> bool:
-        return not self.failed and not self.is_unattended
+        return not self.failed and not self.late and not self.is_unattended
 
 
 def look(client: Client, target: Target) -> Overview:
     """Read everything once."""
     running = client.open_instances()
     failed = client.ended_instances(FAILED_WITHIN, ["failed"])
+    late = client.late_steps(LATE_AFTER)
     server = client.server()
     return Overview(
         f"{target.name}   {target.place}" if target.kind == "environment" else target.place,
@@ -62,6 +71,8 @@ def look(client: Client, target: Target) -> Overview:
         tuple((row, tuple(client.steps(row.instance_id))) for row in running[:SHOWN]),
         max(len(running) - SHOWN, 0),
         tuple((row, tuple(client.steps(row.instance_id))) for row in failed),
+        tuple(late),
+        client.running_kinds() if late else frozenset(),
         tuple(client.workflows()),
     )
 
@@ -70,9 +81,10 @@ def look(client: Client, target: Target) -> Overview:
 @click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
 @common_options
 def status(watch: bool) -> int:
-    """Show what runs, what failed in 24 hours, and who works.
+    """Show what runs, what failed in 24 hours, what nobody takes, and who works.
 
-    Exit 1 while anything failed in the last 24 hours, or waits with no worker alive.
+    Exit 1 while anything failed in the last 24 hours, is late (due for five minutes, and no worker has taken it), or
+    waits with no worker alive.
 
     \b
     Examples:
@@ -109,12 +121,18 @@ def render(overview: Overview, target: Target) -> str:
     workers = f"{len(alive)} worker{'' if len(alive) == 1 else 's'}"
     if since is not None:
         workers += f" (last beat {duration(since)} ago)"
+    queue = f"queue {overview.queue.count}"
+    oldest = between(overview.queue.oldest_at, datetime.now(UTC))
+    if oldest is not None:
+        queue += f", oldest {duration(oldest)}"
     lines = [
-        f"[bold]{escape(overview.place)}[/bold]   {escape(overview.engine)}   {workers}, queue {overview.queue}",
+        f"[bold]{escape(overview.place)}[/bold]   {escape(overview.engine)}   {workers}, {queue}",
         "",
     ]
     if overview.is_unattended:
-        lines += [f"[red]UNATTENDED[/red]  {overview.queue} steps wait, no worker: pgdurable worker{target.flag}", ""]
+        count = overview.queue.count
+        waiting = "1 step waits" if count == 1 else f"{count} steps wait"
+        lines += [f"[red]UNATTENDED[/red]  {waiting}, no worker: pgdurable worker{escape(target.flag)}", ""]
     lines.append(f"[bold]RUNNING {len(overview.running) + overview.more_running}[/bold]")
     for row, steps in overview.running:
         lines += _running(row, steps)
@@ -124,6 +142,11 @@ def render(overview: Overview, target: Target) -> str:
     lines.append(f"[{colour}]FAILED {len(overview.failed)}[/{colour}] in 24 h")
     for row, steps in overview.failed:
         lines += _failed(row, steps, target)
+    count = sum(row.count for row in overview.late)
+    lines.append(f"[{'red' if count else 'bold'}]LATE {count}[/]")
+    lines += [_late(row, overview, target) for row in overview.late[:SHOWN]]
+    if len(overview.late) > SHOWN:
+        lines.append(f"  and {sum(row.count for row in overview.late[SHOWN:])} more")
     lines.append(_next(overview.workflows))
     return "\n".join(lines)
 
@@ -176,6 +199,25 @@ def _failed(row: InstanceRow, steps: Sequence[StepRow], target: Target) -> list[
     return lines
 
 
+def _late(row: LateRow, overview: Overview, target: Target) -> str:
+    """Say since when a step is due, why most likely nobody takes it, and what to start."""
+    is_outside = row.kind in ("python", "shell")
+    noun, option = ("Python and shell steps", " --python 2") if is_outside else ("SQL steps", " --sql 4")
+    lane = {"python", "shell"} if is_outside else {"sql", "check", "branch"}
+    if not overview.has_worker:
+        why, more = "no worker is alive", ""
+    elif overview.running_kinds & lane:
+        why, more = f"all that take {noun} are busy", option
+    elif is_outside:
+        why, more = f"no worker takes {noun}", option
+    else:
+        why, more = f"no worker takes {noun}, or none was granted its role (df.grant_worker)", option
+    label = row.key if row.count == 1 else f"{row.key}[{row.count}]"
+    waits = f"ready for {duration(between(row.since, datetime.now(UTC)) or 0.0)}"
+    place = f"  {row.workflow:<16} {_when(row):<10} {short_id(row.instance_id)}   {label:<16} "
+    return escape(f"{place}{waits}   {why}: pgdurable worker{target.flag}{more}")
+
+
 def _next(workflows: Sequence[WorkflowRow]) -> str:
     due = sorted((row.next_run_at, row.name) for row in workflows if row.next_run_at and not row.is_paused)[:3]
     paused = sum(row.is_paused for row in workflows)
@@ -184,7 +226,7 @@ def _next(workflows: Sequence[WorkflowRow]) -> str:
     return "[bold]NEXT[/bold]  " + escape(f"{'   '.join(parts)}        {count}")
 
 
-def _when(row: InstanceRow) -> str:
+def _when(row: InstanceRow | LateRow) -> str:
     return "" if row.logical_date is None else f"ds {row.logical_date:%d %b}"
 
 
@@ -197,9 +239,11 @@ def _as_json(overview: Overview) -> dict[str, object]:
         "engine": overview.engine,
         "is_well": overview.is_well,
         "is_unattended": overview.is_unattended,
-        "queue": overview.queue,
+        "queue": overview.queue.count,
+        "oldest_ready_at": overview.queue.oldest_at,
         "workers": overview.workers,
         "running": pairs(overview.running),
         "failed": pairs(overview.failed),
+        "late": overview.late,
         "workflows": overview.workflows,
     }

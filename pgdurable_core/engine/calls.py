@@ -137,8 +137,25 @@ from   df.workers
 order  by worker_id
 """
 QUEUE: Final = """
-select pg_catalog.count(*)
+select pg_catalog.count(*), pg_catalog.min(s.ready_at)
 from   df.instances i
 join   df.steps s on s.instance_id = i.instance_id
 where  i.status in ('pending', 'running') and s.status = 'ready'
+"""
+# greatest() passes over nulls: a step that has a timer is due when that has run out.
+LATE: Final = """
+select i.instance_id, i.workflow, i.logical_date, s.key, s.kind, pg_catalog.count(*),
+       pg_catalog.min(greatest(s.ready_at, s.due_at)) as since
+from   df.instances i
+join   df.steps s on s.instance_id = i.instance_id
+where  i.status in ('pending', 'running') and s.status in ('ready', 'retrying', 'sleeping')
+       and greatest(s.ready_at, s.due_at) < pg_catalog.clock_timestamp() - %s::interval
+group  by i.instance_id, i.workflow, i.logical_date, s.step, s.key, s.kind
+order  by since, i.instance_id, s.step
+"""
+RUNNING_KINDS: Final = """
+select distinct s.kind
+from   df.instances i
+join   df.steps s on s.instance_id = i.instance_id
+where  i.status = 'running' and s.status = 'running' and s.kind <> 'map'
 """

@@ -19,7 +19,9 @@ from pgdurable_core.engine.rows import (
     EventRow,
     InstanceRow,
     InstanceStatus,
+    LateRow,
     LogRow,
+    QueueRow,
     ServerRow,
     StepRow,
     WorkerRow,
@@ -219,9 +221,17 @@ class Client:
         """List worker processes, dead ones too until they are forgotten."""
         return [WorkerRow(*row) for row in self._all(calls.WORKERS)]
 
-    def queue(self) -> int:
-        """Return how many steps are ready to run."""
-        return int(self._one(calls.QUEUE)[0])
+    def queue(self) -> QueueRow:
+        """Return how many steps are ready to run, and since when the oldest is."""
+        return QueueRow(*self._one(calls.QUEUE))
+
+    def late_steps(self, after: timedelta) -> list[LateRow]:
+        """List steps that have been due for longer than `after` and that nobody has taken, longest first."""
+        return [LateRow(*row) for row in self._all(calls.LATE, [after])]
+
+    def running_kinds(self) -> frozenset[str]:
+        """Return the kinds of steps that are running now."""
+        return frozenset(str(kind) for (kind,) in self._all(calls.RUNNING_KINDS))
 
     # What a deployment stores.
 

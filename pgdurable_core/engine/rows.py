@@ -207,6 +207,27 @@ class WorkerRow:
     sessions: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """What is ready to run: how many steps, and since when the oldest waits."""
+
+    count: int
+    oldest_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LateRow:
+    """Steps of one key that are due and that nobody takes; `count` is above 1 where they are mapped."""
+
+    instance_id: str
+    workflow: str
+    logical_date: datetime | None
+    key: str
+    kind: str
+    count: int
+    since: datetime
+
+
 def error_text(error: JsonValue) -> str | None:
     """Put a stored error on one line: `23505 duplicate key ...`; the message alone without an SQLSTATE."""
     if error is None:

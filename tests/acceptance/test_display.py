@@ -9,8 +9,11 @@ import pytest
 
 from pgdurable_core.cli.display import StepLine, duration, one_line, outcome, step_lines
 from pgdurable_core.cli.invocation import Invocation
+from pgdurable_core.cli.project import Environment, Project
+from pgdurable_core.cli.status import Overview, render
+from pgdurable_core.cli.target import Target
 from pgdurable_core.cli.watching import line_markup
-from pgdurable_core.engine import StepRow
+from pgdurable_core.engine import LateRow, QueueRow, StepRow, WorkerRow
 from pgdurable_core.engine.rows import error_text
 
 START = datetime(2026, 11, 21, 6, tzinfo=UTC)
@@ -98,3 +101,30 @@ def test_a_line_holds_no_markup_of_the_user() -> None:
     line = StepLine("a", [row("a", kind="python", result="[bold]x[/bold]")])
     shown = Invocation().out.render_str(line_markup(line)).plain
     assert "[bold]x[/bold]" in shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "alive", "busy", "words"),
+    [
+        ("python", False, (), "no worker is alive: pgdurable worker --env prod"),
+        ("shell", True, ("sql",), "no worker takes Python and shell steps: pgdurable worker --env prod --python 2"),
+        ("python", True, ("shell",), "all that take Python and shell steps are busy: pgdurable worker --env prod"),
+        ("check", True, ("sql",), "all that take SQL steps are busy: pgdurable worker --env prod --sql 4"),
+        ("sql", True, ("python",), "none was granted its role (df.grant_worker): pgdurable worker --env prod --sql 4"),
+    ],
+)
+def test_a_late_step_says_why_nobody_takes_it_and_what_to_start(
+    kind: str, alive: bool, busy: tuple[str, ...], words: str
+) -> None:
+    now = datetime.now(UTC)
+    worker = WorkerRow(1, "w", "h", 1, "0.1.0", now, now, alive, 1)
+    late = LateRow("7f3a09c1aaaa", "orders", START, "load", kind, 3, now - timedelta(minutes=12))
+    overview = Overview(
+        place="db", engine="df 0.1.0", workers=(worker,), queue=QueueRow(3, late.since), running=(), more_running=0,
+        failed=(), late=(late,), running_kinds=frozenset(busy), workflows=(),
+    )  # fmt: skip
+    shown = Invocation().out.render_str(render(overview, Target("environment", "", "prod", Project(), Environment(""))))
+    line = shown.plain.splitlines()[shown.plain.splitlines().index("LATE 3") + 1]
+    assert line.startswith("  orders           ds 21 Nov  7f3a09c1   load[3]          ready for 12:00   ")
+    assert words in line
+    assert not overview.is_well

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -95,6 +96,39 @@ def test_status_ends_with_1_while_something_failed_and_names_it(on: Run) -> None
     assert f"pgdurable explain {instance_id[:8]}" in said.out
     assert "dags/bad.py:7" in said.out
     assert [one["instance"]["workflow"] for one in on("status", "--format", "json").json["failed"]] == ["bad"]
+
+
+def test_status_names_steps_that_nobody_takes_and_what_to_start(
+    on: Run, pgdurable: Pgdurable, database: Database
+) -> None:
+    good, chatty = started(on, "good", "--date", "2026-11-21"), started(on, "chatty")
+    assert on("status", "--format", "json").json["late"] == []
+    assert ", queue 3, oldest " in on("status").out
+    database.execute("update df._steps set ready_at = ready_at - interval '20 minutes' where state = 'ready'")
+    said = on("status")
+    assert said.status == 1
+    lines = said.out.splitlines()
+    late = lines[lines.index("LATE 3") + 1 :][:3]
+    assert [line.split()[0] for line in late] == ["good", "chatty", "chatty"]
+    assert all(line.endswith("no worker is alive: pgdurable worker --dsn …") for line in late)
+    assert f"ds 21 Nov  {good[:8]}   one" in late[0]
+    assert re.search(r"ready for 20:0\d", late[0])
+    worker = pgdurable.start("worker", "--dsn", database.dsn, "--python", "0")
+    try:
+        _until(lambda: database.execute("select 1 from df.instances where status = 'completed'") != [])
+        said = on("status")
+        assert said.status == 1
+        assert "UNATTENDED" not in said.out
+        lines = said.out.splitlines()
+        (line,) = lines[lines.index("LATE 1") + 1 :][:1]
+        assert f"{chatty[:8]}   shell" in line
+        assert "no worker takes Python and shell steps: pgdurable worker --dsn … --python 2" in line
+        assert [(row["key"], row["count"]) for row in on("status", "--format", "json").json["late"]] == [("shell", 1)]
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=30)
+    assert on("worker", "--until-idle").status == 0
+    assert (on("status").status, "LATE 0" in on("status").out) == (0, True)
 
 
 def test_retry_runs_on_from_the_failed_step(on: Run, database: Database) -> None:
