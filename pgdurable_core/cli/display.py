@@ -80,6 +80,11 @@ def clock(at: datetime | None) -> str:
     return f"{local:%H:%M:%S}" if local.date() == now.date() else f"{local:%d %b %H:%M}"
 
 
+def ds(at: datetime) -> str:
+    """Write a logical date as `{ds}` gives it to steps: the day in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d}"
+
+
 def one_line(text: str, width: int = 100) -> str:
     """Put a text on one line of at most `width` characters."""
     flat = " ".join(text.split())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import click
 
 from pgdurable_core.cli import exits
-from pgdurable_core.cli.invocation import common_options, current
+from pgdurable_core.cli.display import ds
+from pgdurable_core.cli.invocation import Command, common_options, current
 from pgdurable_core.cli.target import find_workflow, open_client, resolve_target
 from pgdurable_core.cli.watching import follow, short_id
 from pgdurable_core.graph.model import JsonValue
@@ -42,13 +43,18 @@ def read_params(texts: Sequence[str]) -> dict[str, JsonValue]:
 
 
 param_option = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable.")
-date_option = click.option("--date", callback=read_date, metavar="DATE", help="The logical date: 2026-11-21, UTC.")
+
+
+def date_option(default: str) -> Callable[[Command], Command]:
+    """Add --date to a command, with what holds without it."""
+    words = f"The logical date of the run, 2026-11-21 or with a time; UTC. {default}"
+    return click.option("--date", callback=read_date, metavar="DATE", help=words)
 
 
 @click.command()
 @click.argument("workflow")
 @param_option
-@date_option
+@date_option("By default none: then a step that names a date fails.")
 @click.option("--run-key", help="The same key returns the same instance instead of starting another.")
 @click.option("--label", help="A name for people.")
 @click.option("--reason", help="Why; kept with the event.")
@@ -88,9 +94,16 @@ def start(
         is_attended = any(worker.is_alive for worker in client.workers())
         if not is_attended:
             invocation.say("Note", f"no worker is alive there; pgdurable worker{target.flag}")
+        row = client.instance(instance_id)
+        day = (
+            "no logical date, so no {ds}: --date gives one"
+            if row.logical_date is None
+            else f"ds {ds(row.logical_date)}"
+        )
+        invocation.say("Run", f"{name} {short_id(instance_id)}   {day}")
         if not wait:
             if invocation.is_json:
-                invocation.put_json({"instance_id": instance_id})
+                invocation.put_json({"instance_id": instance_id, "logical_date": row.logical_date})
             else:
                 invocation.put(instance_id)
             return exits.DONE

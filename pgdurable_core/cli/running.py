@@ -11,6 +11,7 @@ from pathlib import Path
 from pgdurable_core.cli.companions import beside, run_worker_beside
 from pgdurable_core.cli.deploy import describe
 from pgdurable_core.cli.deployment import Change, Names, apply, read_workflow_files
+from pgdurable_core.cli.display import ds
 from pgdurable_core.cli.fixture import seed
 from pgdurable_core.cli.installation import ensure_engine
 from pgdurable_core.cli.invocation import Invocation
@@ -42,7 +43,7 @@ class RunRequest:
 
     @property
     def logical_date(self) -> datetime:
-        """Return the date asked for, else the start of today."""
+        """Return the date asked for, else the start of today, so that a run has the dates that its DAG may name."""
         return self.date or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -119,7 +120,7 @@ def _introduce(invocation: Invocation, target: Target, request: RunRequest, name
         f"init      {schema}, as role {role}",
         *describe(target, names, []),
         f"deploy    {request.workflow.name}, paused when new",
-        f"run       once, now, for {request.logical_date:%Y-%m-%d}{effects}",
+        f"run       once, now, for ds {ds(request.logical_date)}{effects}",
     ]
     ask(invocation, target, lines, yes=request.yes)
 
@@ -161,7 +162,7 @@ def _run(
     params = "".join(f"   {name} {value}" for name, value in request.params.items())
     if not invocation.is_json:
         invocation.put()
-        invocation.put(f"{'Run':<10}{short_id(instance_id)}   ds {request.logical_date:%Y-%m-%d}{params}")
+        invocation.put(f"{'Run':<10}{short_id(instance_id)}   ds {ds(request.logical_date)}{params}")
     try:
         return follow(invocation, client, instance_id, worker.check, afterword="Nothing is scheduled yet.")
     except KeyboardInterrupt:

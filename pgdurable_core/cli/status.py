@@ -227,7 +227,7 @@ def _next(workflows: Sequence[WorkflowRow]) -> str:
 
 
 def _when(row: InstanceRow | LateRow) -> str:
-    return "" if row.logical_date is None else f"ds {row.logical_date:%d %b}"
+    return "" if row.logical_date is None else f"ds {row.logical_date.astimezone(UTC):%d %b}"
 
 
 def _as_json(overview: Overview) -> dict[str, object]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,10 @@ def test_run_elsewhere_asks_first_and_never_runs_a_fixture_there(
         dsn = empty_database.dsn.replace("'", "")
         project.write(f'[environments.dev]\ndsn = "{dsn}"\n[environments.dev.connections]\nwarehouse = "here"\n')
     file = write_dag(folder, "abroad", first="select 1")
+    early = pgdurable("import", "airflow", file, "--run", "--env", "dev", "--date", "2026-11-21T00:30+02:00")
+    assert "run       once, now, for ds 2026-11-20" in early.err
     asked = pgdurable("import", "airflow", file, "--run", "--env", "dev")
+    assert f"run       once, now, for ds {datetime.now(UTC):%Y-%m-%d}" in asked.err
     assert asked.status == 2
     for words in (
         f"dev = {empty_database.owner}@",
@@ -218,6 +222,8 @@ def processes(words: str) -> list[str]:
 def test_options_of_a_run_without_run_are_refused(pgdurable: Pgdurable, folder: Path) -> None:
     said = pgdurable("import", "airflow", write_dag(folder, "still"), "--date", "2026-11-21")
     assert (said.status, "are for --run" in said.err) == (2, True)
+    told = " ".join(pgdurable("import", "airflow", "--help").out.split())
+    assert "The logical date of the run, 2026-11-21 or with a time; UTC. By default the start of today." in told
 
 
 def test_two_workflows_cannot_be_run_at_once_and_are_named(pgdurable: Pgdurable, folder: Path) -> None:

@@ -51,6 +51,17 @@ def test_start_prints_an_id_and_the_same_run_key_the_same_id(on: Run) -> None:
     assert len(first) == 12
 
 
+def test_start_says_which_date_it_took_as_steps_will_see_it(on: Run) -> None:
+    given = on("start", "good", "--date", "2026-11-21T00:30+02:00", "--run-key", "k")
+    assert f"Run       good {given.out[:8]}   ds 2026-11-20\n" in given.err
+    again = on("start", "good", "--date", "2026-11-25", "--run-key", "k", "--format", "json")
+    assert again.json["logical_date"] == "2026-11-20T22:30:00+00:00"
+    assert "ds 2026-11-20\n" in again.err, "the run key's own instance has the date it was started with"
+    none = on("start", "good")
+    assert f"Run       good {none.out[:8]}   no logical date, so no {{ds}}: --date gives one\n" in none.err
+    assert "ds 20 Nov" in on("status", PGTZ="Europe/Berlin").out
+
+
 def test_start_says_when_nobody_is_there_to_run_it(on: Run) -> None:
     assert "no worker is alive" in on("start", "good").err
 
