@@ -12,6 +12,10 @@ from importlib.resources.abc import Traversable
 
 from pgdurable_core.errors import SetupError
 
+# Stands in functions for a hash over every file. A `call df.work` that runs during an upgrade carries the hash it
+# began with; where it meets functions with another, its state may be laid out otherwise, and it ends.
+STAMP = "@functions@"
+
 _MIGRATION_NAME = re.compile(r"([0-9]{4})_[a-z0-9_]+\.sql")
 
 
@@ -69,7 +73,9 @@ def load_catalog(root: Traversable | None = None) -> Catalog:
     functions = _read(root.joinpath("functions"), "functions")
     grants = root.joinpath("grants.sql")
     last = (SqlFile("grants.sql", grants.read_text(encoding="utf-8")),) if grants.is_file() else ()
-    return Catalog(migrations, (*functions, *last))
+    raw = Catalog(migrations, (*functions, *last))
+    stamp = raw.sha256[:16]
+    return Catalog(migrations, tuple(SqlFile(file.name, file.text.replace(STAMP, stamp)) for file in raw.behaviour))
 
 
 def _read(folder: Traversable, name: str) -> tuple[SqlFile, ...]:

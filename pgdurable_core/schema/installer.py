@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version as distribution_version
 from typing import Literal
 
@@ -20,6 +22,14 @@ from pgdurable_core.schema.state import Standing, look, refuse_foreign
 # ALTER TABLE holds back every claim behind it.
 LOCK_TIMEOUT = "1s"
 UPGRADE_SECONDS = 60.0
+
+_VIEW = re.compile(r"^create or replace view df\.(\w+) (.*?);$", re.MULTILINE | re.DOTALL)
+_SAME_VIEW = """
+select pg_catalog.pg_get_viewdef(a.oid) = pg_catalog.pg_get_viewdef(b.oid)
+       and a.reloptions is not distinct from b.reloptions
+from   pg_catalog.pg_class a, pg_catalog.pg_class b
+where  a.oid = %s::pg_catalog.regclass and b.oid = 'pg_temp.pgdurable_view'::pg_catalog.regclass
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +71,9 @@ def install(
     """Install the engine or bring it up to date; twice changes nothing.
 
     Needs CREATE on the database (its owner has it); no superuser, no extension. One transaction, so that a failure
-    leaves what was there. Two at once: the second waits, then finds nothing to do. An upgrade of the tables announces
-    `draining` first and tries for `patience` seconds to get its locks.
+    leaves what was there. Two at once: the second waits, then finds nothing to do. Whatever it needs a lock for is
+    tried for `patience` seconds; an upgrade of the tables announces `draining` first. Calls of df.work that run
+    meanwhile end at their next turn, and the next ones are of the new functions.
     Raises SchemaError for a schema df that is not ours, one that is newer than this package, missing rights.
     `connection` must be in autocommit mode, outside a transaction.
     """
@@ -70,9 +81,15 @@ def install(
     identity = Identity() if identity is None else identity
     standing = look(connection)
     _refuse(standing, catalog)
-    if standing.engine is None or not catalog.after(standing.schema_version):
+    if standing.engine is None:
         return _install_once(connection, catalog, identity)
-    return _upgrade(connection, catalog, identity, patience)
+    if not catalog.after(standing.schema_version):
+        return _install_patiently(connection, catalog, identity, patience)
+    _drain(connection, True)
+    try:
+        return _install_patiently(connection, catalog, identity, patience)
+    finally:
+        _drain(connection, False)
 
 
 def _refuse(standing: Standing, catalog: Catalog) -> None:
@@ -100,7 +117,7 @@ def _install_once(connection: Connection, catalog: Catalog, identity: Identity) 
         standing = look(connection)
         _refuse(standing, catalog)
         before = standing.schema_version
-        if standing.kind == "ours" and catalog.after(before):
+        if standing.kind == "ours":
             connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
         old = take_fingerprint(connection) if standing.kind == "ours" else Fingerprint({})
         _apply(connection, catalog, before)
@@ -118,11 +135,26 @@ def _apply(connection: Connection, catalog: Catalog, schema_version: int) -> Non
     connection.execute(SETTINGS)
     for file in (*catalog.after(schema_version), *catalog.behaviour):
         try:
-            connection.execute(file.text.encode())
+            connection.execute(_VIEW.sub(partial(_unless_it_stands, connection), file.text).encode())
         except psycopg.errors.LockNotAvailable:
             raise
         except psycopg.Error as error:
             raise _in_file(file, error) from error
+
+
+def _unless_it_stands(connection: Connection, view: re.Match[str]) -> str:
+    """Leave out a view that stands as the text has it.
+
+    Replacing it would wait for every transaction that read it, a step of hours among them, and everybody who wants to
+    read it would queue behind.
+    """
+    found = connection.execute("select pg_catalog.to_regclass(%s) is not null", [f"df.{view[1]}"]).fetchone()
+    if found is None or not found[0]:
+        return view[0]
+    connection.execute(f"create temporary view pgdurable_view {view[2]}".encode())
+    same = connection.execute(_SAME_VIEW, [f"df.{view[1]}"]).fetchone()
+    connection.execute("drop view pg_temp.pgdurable_view")
+    return "" if same == (True,) else view[0]
 
 
 def _in_file(file: SqlFile, error: psycopg.Error) -> SchemaError:
@@ -138,25 +170,21 @@ def _in_file(file: SqlFile, error: psycopg.Error) -> SchemaError:
     )
 
 
-def _upgrade(connection: Connection, catalog: Catalog, identity: Identity, patience: float) -> Installed:
-    """Announce, then ask for the locks again and again without ever queueing for long."""
+def _install_patiently(connection: Connection, catalog: Catalog, identity: Identity, patience: float) -> Installed:
+    """Ask for the locks again and again without ever queueing for long."""
     deadline = time.monotonic() + patience
     pause = 0.05
-    _drain(connection, True)
-    try:
-        while True:
-            try:
-                return _install_once(connection, catalog, identity)
-            except psycopg.errors.LockNotAvailable as error:
-                if time.monotonic() > deadline:
-                    raise SchemaError(
-                        f"the tables of df were in use for {patience:.0f} s; nothing was changed",
-                        hint="end the open transactions that use schema df (see pg_stat_activity), then again",
-                    ) from error
-            time.sleep(pause)
-            pause = min(pause * 2, 1.0)
-    finally:
-        _drain(connection, False)
+    while True:
+        try:
+            return _install_once(connection, catalog, identity)
+        except psycopg.errors.LockNotAvailable as error:
+            if time.monotonic() > deadline:
+                raise SchemaError(
+                    f"the tables of df were in use for {patience:.0f} s; nothing was changed",
+                    hint="end the open transactions that use schema df (see pg_stat_activity), then again",
+                ) from error
+        time.sleep(pause)
+        pause = min(pause * 2, 1.0)
 
 
 def _drain(connection: Connection, draining: bool) -> None:

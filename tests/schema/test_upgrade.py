@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from server import Database
 
 from pgdurable_core.errors import SchemaError
 from pgdurable_core.schema import Catalog, Installed, install, load_catalog, require_ours
-from pgdurable_core.schema.catalog import Migration
+from pgdurable_core.schema.catalog import Migration, SqlFile
 
 NOW = load_catalog()
 NEXT = NOW.schema_version + 1
@@ -74,3 +76,59 @@ def test_init_ends_the_draining_that_a_killed_upgrade_left(database: Database) -
     with database.connect() as connection:
         install(connection)
         assert require_ours(connection).draining is False
+
+
+def test_the_mark_in_the_functions_is_a_hash_over_all_files(tmp_path: Path) -> None:
+    for name in ("migrations/0001_a.sql", "functions/01_room/a.sql", "functions/01_room/b.sql"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"-- {name}\nselect '@functions@'")
+    before = load_catalog(tmp_path)
+    marks = {re.findall(r"select '(\w{16})'", file.text)[0] for file in before.behaviour}
+    assert len(marks) == 1
+    assert "@functions@" in before.migrations[0].text
+    assert load_catalog(tmp_path) == before
+    (tmp_path / "functions/01_room/b.sql").write_text("select 2")
+    assert load_catalog(tmp_path).behaviour[0].text != before.behaviour[0].text
+
+
+def test_new_functions_wait_for_no_step_that_runs_and_hold_back_nobody(database: Database) -> None:
+    run = "select pg_sleep($params.seconds::float)"
+    database.execute(f"select df.create_workflow('w', steps => array[df.step('a', '{run}')])")
+    database.execute("select df.start_workflow('w', params => '{\"seconds\": 2}')")
+    call = threading.Thread(target=database.execute, args=["call df.work(60)"])
+    call.start()
+    time.sleep(0.5)
+    changed = [SqlFile(f.name, f.text.replace("is lost", "was lost")) for f in NOW.behaviour]
+    changed += [SqlFile("functions/new.sql", "create or replace function df._new() returns int return 1")]
+    with database.connect() as connection:
+        began = time.monotonic()
+        assert install(connection, Catalog(NOW.migrations, tuple(changed))).outcome == "refreshed"
+        database.execute("select df.start_workflow('w', params => '{\"seconds\": 0}')")
+        connection.execute("call df.work()")
+        assert time.monotonic() - began < 1.2
+        assert database.execute("select status from df.instances order by created_at") == [("running",), ("completed",)]
+    call.join(5)
+    assert database.execute("select distinct state from df._instances") == [("completed",)]
+
+
+def test_new_functions_give_up_on_a_lock_in_time_and_say_so(database: Database) -> None:
+    changed = [
+        SqlFile(f.name, f.text.replace("m.created_at from", "m.created_at, 1 as one from")) for f in NOW.behaviour
+    ]
+    with database.connect(autocommit=False) as reader, database.connect() as connection:
+        reader.execute("select * from df.modules")
+        with pytest.raises(SchemaError, match="were in use"):
+            install(connection, Catalog(NOW.migrations, tuple(changed)), patience=0.5)
+        reader.rollback()
+        assert install(connection).outcome == "unchanged"
+
+
+def test_a_view_that_changed_is_replaced(database: Database) -> None:
+    changed = [
+        SqlFile(f.name, f.text.replace("m.created_by, m.created_at from", "m.created_by, m.created_at, 1 as one from"))
+        for f in NOW.behaviour
+    ]
+    with database.connect() as connection:
+        assert install(connection, Catalog(NOW.migrations, tuple(changed))).outcome == "refreshed"
+        connection.execute("select one from df.modules")
+        assert install(connection, Catalog(NOW.migrations, tuple(changed))).outcome == "unchanged"
