@@ -72,7 +72,8 @@ class Worker:
 
     def start(self) -> None:
         """Start every thread and return at once; a server that is down is waited for."""
-        for thread in (*self._threads, *(place.thread for place in self._places)):
+        # The supervisor last: when it is refused at once, it waits for all the others.
+        for thread in (*(place.thread for place in self._places), *reversed(self._threads)):
             thread.start()
 
     def drain(self) -> None:
