@@ -48,6 +48,10 @@ with ended as (
 """
 
 RULES: Final[Mapping[str, str]] = {
+    "a step's holder or timer does not fit its state": """
+        select s.instance_id, s.scope_id, s.step, s.state, s.holder, s.worker_id, s.due_at from df._steps s
+        where (s.state = 'running') <> (s.holder is not null or s.worker_id is not null)
+           or (s.state in ('sleeping', 'retrying')) <> (s.due_at is not null)""",
     "an instance is still open": """
         select instance_id, workflow, state from df._instances where state in ('pending', 'running')""",
     "a step row is open though its instance ended": """
@@ -128,6 +132,8 @@ RULES: Final[Mapping[str, str]] = {
 def broken_rules(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
     """Return what breaks which rule; call it when no session works."""
     found: dict[str, list[tuple[object, ...]]] = {}
+    # Without figures the joins below are planned for empty tables, and take minutes where they need milliseconds.
+    connection.execute("analyze df._steps, df._instances, df._plan_steps, df._joins, df._scopes, df._attempts")
     for rule, query in RULES.items():
         rows = connection.execute(
             f"{query.rstrip()}\nlimit 5".replace("limit 5\nlimit 5", "limit 5").encode()
