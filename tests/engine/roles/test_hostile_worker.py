@@ -8,24 +8,77 @@ from engine_room import refused, step
 from engine_worker import Worker
 
 
-def claimed(people: People, role: str, runner: str) -> str:
+def array(*words: object) -> str:
+    return "array[" + ", ".join("null" if word is None else f"'{word}'" for word in words) + "]::text[]"
+
+
+def claimed(runner: str) -> str:
     """Forge the state df.work carries between two transactions: a claim that was never made."""
-    words = ["claimed", "null", "1", "1:1:", *["null"] * 8, "0", "now", "000000000000", "0", "1", "7", "sql", runner]
-    words += ["0", "now", "0", "now", "now", "null", "1", "now", "1", "fast", "running", "false", "2", "1"]
-    words += ["null", ",", "3", "null", ",", "now", "null", "1"]
-    return "array[" + ", ".join("null" if word == "null" else f"'{word}'" for word in words) + "]::text[]"
+    words: list[object] = [None] * 42
+    for at, word in {1: "claimed", 3: 1, 4: "1:1:", 13: 0, 14: 0, 15: "000000000000", 16: 0, 17: 1, 18: 7, 19: "sql", 20: runner}.items():
+        words[at - 1] = word
+    words[20], words[29], words[38] = 0, "fast", ","
+    return array(*words)
+
+
+EVIL = """
+    create function {schema}.evil(text, bigint, integer, bigint) returns df._outcome language plpgsql as
+    $$ begin raise exception 'ran as %', current_user; end $$"""
 
 
 def test_forged_state_runs_nothing_as_the_owner_of_df(people: People) -> None:
     alice, _ = people.user()
     worker, engine = people.worker(alice)
     people.superuser.execute(f"grant create on schema public to {worker}".encode())
-    engine.rows(
-        "create function public.evil(text, bigint, integer, bigint) returns df._outcome language plpgsql as "
-        "$$ begin raise exception 'ran as %', current_user; end $$"
+    engine.rows(EVIL.format(schema="public"))
+    assert engine.value(f"select (df._turn({claimed('public.evil')}))[1]") == "again"
+
+
+@pytest.mark.parametrize("role", ["public.evil", "0) as o, public.evil(", "1'; select 1; --"])
+def test_a_forged_chain_names_no_function_of_its_own(people: People, role: str) -> None:
+    alice, _ = people.user()
+    worker, engine = people.worker(alice)
+    people.superuser.execute(f"grant create on schema public to {worker}".encode())
+    engine.rows(EVIL.format(schema="public"))
+    forged = array("ahead", "000000000000", 0, 1, 7, role.replace("'", "''"), 1, None, 0, 0)
+    assert refused(engine, f"select df._ahead({forged})")[0] == "22P02"
+
+
+def test_a_forged_chain_takes_no_step_of_a_role_that_the_login_does_not_serve(people: People) -> None:
+    alice, hers = people.user()
+    bob, _ = people.user()
+    _, engine = people.worker(bob)
+    instance = hers.begin(step("a", "select 1"))
+    token = people.owner.value("select seq from df._steps where instance_id = %s", instance)
+    for role in (alice, bob):
+        oid = people.owner.value("select %s::regrole::oid", role)
+        forged = array("ahead", instance, 0, 1, token, oid, 1, None, 0, 0)
+        assert engine.value(f"select (df._ahead({forged}))[1]") is None
+    assert hers.states(instance) == {"a": "ready"}
+    assert people.owner.value("select count(*) from df._attempts") == 0
+
+
+def test_a_forged_chain_neither_skips_a_check_nor_ends_a_step_that_is_not_claimed(people: People) -> None:
+    alice, hers = people.user()
+    _, engine = people.worker(alice)
+    instance = hers.begin(step("a", "select 1"), step("b", "df.check('select false')", after="{a}"), step("c", "select 1", after="{b}"))
+    oid = people.owner.value("select %s::regrole::oid", alice)
+    token = people.owner.value("select seq from df._steps where instance_id = %s", instance)
+    forged = array("ahead", instance, 0, 1, token, oid, 1, None, 0, 0)
+    assert engine.value(f"select (df._ahead({forged}))[1]") == "redo"
+    assert hers.states(instance) == {"a": "ready", "b": "waiting", "c": "waiting"}
+    people.owner.rows("insert into df._sessions (pid, backend_start, login) values (1, now(), 'other')")
+    session = people.owner.value("select max(session_id) from df._sessions")
+    people.owner.rows("update df._steps set state = 'completed' where instance_id = %s", instance)
+    people.owner.rows(
+        "insert into df._steps (instance_id, step, plan_id, state, holder) "
+        "select instance_id, 2, plan_id, 'running', %s from df._instances where instance_id = %s", session, instance
     )
-    answer = engine.value(f"select (df._turn({claimed(people, alice, 'public.evil')}))[1]")
-    assert answer == "again"
+    token = people.owner.value("select seq from df._steps where instance_id = %s and step = 2", instance)
+    forged = array("ahead", instance, 0, 2, token, oid, session, None, 0, 0)
+    assert engine.value(f"select (df._ahead({forged}))[1]") == "redo"
+    assert hers.states(instance) == {"a": "completed", "b": "running", "c": "waiting"}
+    people.owner.rows("delete from df._sessions; delete from df._steps; delete from df._instances")
 
 
 def test_a_worker_cannot_end_anothers_session(people: People) -> None:

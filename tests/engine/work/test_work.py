@@ -25,6 +25,41 @@ def test_it_runs_from_a_driver_that_sends_parameters(engine: Engine) -> None:
     assert engine.status(instance) == "completed"
 
 
+def test_statements_that_the_driver_prepared_survive_and_the_steps_own_do_not(engine: Engine) -> None:
+    engine.connection.prepare_threshold = 0
+    engine.rows("prepare mine as select 7")
+    for _ in range(3):
+        instance = engine.begin(step("a", "prepare theirs as select 1"), step("b", "prepare theirs as select 2", after="{a}"))
+        engine.rows("call df.work(%s, %s)", 10, 0)
+        assert engine.states(instance) == {"a": "completed", "b": "completed"}
+    assert engine.rows("execute mine") == [(7,)]
+    assert engine.value("select count(*) from pg_prepared_statements where name = 'theirs'") == 0
+
+
+def test_a_chain_is_claimed_step_by_step_for_everybody_to_see(engine: Engine) -> None:
+    look = "select key, status from df.steps where status <> 'completed' and instance_id = '{instance_id}' order by step"
+    chain = [step("s1", "select 1"), *(step(f"s{n}", look, after=f"{{s{n - 1}}}") for n in range(2, 5))]
+    instance = engine.run(*chain)
+    assert engine.result(instance, "s3") == [{"key": "s3", "status": "running"}, {"key": "s4", "status": "waiting"}]
+
+
+def test_a_failure_in_a_chain_is_recorded_once_and_tried_again(engine: Engine) -> None:
+    engine.rows("create table tries (n int); create sequence turn")
+    instance = engine.begin(
+        step("s1", "select 1"),
+        step("s2", "insert into tries values (nextval('turn'))", after="{s1}"),
+        step("s3", "select 1 / (nextval('turn') - 2)", after="{s2}", retries="1", retry_delay="0s"),
+        step("s4", "insert into tries values (nextval('turn'))", after="{s3}"),
+    )
+    engine.work("idle_seconds => 0.5")
+    assert engine.states(instance) == dict.fromkeys(["s1", "s2", "s3", "s4"], "completed")
+    assert engine.column("select n from tries order by n") == [1, 4]
+    assert engine.rows("select key, status, error ->> 'sqlstate' from df.attempts where key = 's3' order by attempt") == [
+        ("s3", "failed", "22012"),
+        ("s3", "completed", None),
+    ]
+
+
 def test_it_runs_in_a_do_block_and_from_a_prepared_statement(engine: Engine) -> None:
     instance = engine.begin(step("a", "select 1"))
     engine.rows("do $$ declare p text; d bigint; begin call df.work(pos => p, done => d); end $$")

@@ -23,11 +23,13 @@ begin
         insert into df._plans (hash, step_count, sink_count) values (v_hash, 0, 0) returning plan_id into v_plan;
         insert into df._plan_steps
         select v_plan, c.step, c.key, c.kind, c.lane, c.class, c.statement_class, c.rule, c.n, c.upstream, c.succ, c.succ_ord,
-            c.shards, c.is_join, null, null, c.parent, c.gather, c.each_step, c.texts, c.modes, c.parts, c.binds, c.run, c.run_as,
+            c.shards, c.is_join, null, null, false, c.parent, c.gather, c.each_step, c.texts, c.modes, c.parts, c.binds, c.run, c.run_as,
             c.connection, c.pool, c.retries, c.retry_delay, c.timeout, c.result_name
         from df._compile_plan(p_document) c;
         -- the short way: success leads to one real step that waits for nobody else, or straight to the end
-        update df._plan_steps s set next_step = case when n.kind = 'end' then 0 else n.step end, next_lane = n.lane
+        update df._plan_steps s set next_step = case when n.kind = 'end' then 0 else n.step end, next_lane = n.lane,
+            next_is_alike = s.kind = 'sql' and n.kind = 'sql' and s.lane = 1 and n.lane = 1 and n.timeout is null
+                and s.run_as is not distinct from n.run_as and s.connection is not distinct from n.connection
         from df._plan_steps n
         where s.plan_id = v_plan and n.plan_id = v_plan and s.parent is null and s.kind not in ('start', 'map', 'gather')
           and cardinality(s.succ) = 1 and n.step = s.succ[1] and not n.is_join and n.kind not in ('empty', 'gather')

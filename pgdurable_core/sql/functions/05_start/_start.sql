@@ -76,11 +76,11 @@ begin
         v_settings := v_settings || jsonb_build_object(v_role::oid::text, df._role_settings(v_role));
     end loop;
     insert into df._instances (instance_id, workflow_id, version, plan_id, namespace, workflow, label, run_key, run_id, run_type, logical_date,
-        data_interval_start, data_interval_end, params, settings, submitted_by, actor, reason, traceparent)
+        data_interval_start, data_interval_end, params, settings, has_deadlines, submitted_by, actor, reason, traceparent)
     values (v_id, w.workflow_id, w.version, w.plan_id, v_namespace, w.name, p_args ->> 'label', v_key,
         coalesce(v_key, 'manual__' || df._iso(coalesce(v_logical, clock_timestamp()))), 'manual', v_logical,
         coalesce((p_args ->> 'data_interval_start')::timestamptz, v_logical), coalesce((p_args ->> 'data_interval_end')::timestamptz, v_logical),
-        v_params, v_settings, w.created_by, p_args ->> 'actor', p_args ->> 'reason', p_args ->> 'traceparent');
+        v_params, v_settings, v_settings @? '$.*.more.statement_timeout', w.created_by, p_args ->> 'actor', p_args ->> 'reason', p_args ->> 'traceparent');
     perform df._advance(v_id, w.plan_id, 0, '{0}', '{1,0,0,0,0}');
     perform df._wake('{1}', true);
     return v_id;

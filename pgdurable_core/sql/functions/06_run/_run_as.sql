@@ -7,7 +7,7 @@
 -- Once the role's settings are in force the search path is the role's own, so every name and
 -- operator below that line is qualified.
 --
--- Raises  PD403 not this role's work; PD413 result too large; whatever the step raises.
+-- Raises  PD403 not this role's work; PD499 the instance is over; PD413 result too large; whatever the step raises.
 create or replace function df._run_as(p_instance text, p_scope bigint, p_step integer, p_token bigint) returns df._outcome
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -25,22 +25,24 @@ declare
     r record;
     i integer;
 begin
-    select * into j from df._jobs x
-    where x.instance_id = p_instance and x.scope_id = p_scope and x.step = p_step and x.token = p_token;
-    if not found then
+    j := df._job(p_instance, p_scope, p_step, p_token);
+    if j.is_open is null then
         raise exception 'step % of % is not claimed for %', p_step, p_instance, current_user using errcode = 'PD403';
     end if;
-    if j.settings ? 'more' then
+    if not j.is_open then
+        raise exception 'stopped before it ran' using errcode = 'PD499';
+    end if;
+    if j.has_more then
         perform set_config(x.key, x.value, true) from jsonb_each_text(j.settings -> 'more') x where x.key <> 'statement_timeout';
     end if;
     -- one assignment: PERFORM would start the executor
     v_text := concat(set_config('TimeZone', j.settings ->> 'TimeZone', true), set_config('DateStyle', j.settings ->> 'DateStyle', true),
         set_config('IntervalStyle', j.settings ->> 'IntervalStyle', true), set_config('search_path', j.settings ->> 'search_path', true));
     -- qualified from here on
-    if j.parts is null then
-        v_texts := j.texts;
-    else
+    if j.has_names then
         v_texts := df._texts(p_instance, p_scope, p_step, p_token);
+    else
+        v_texts := j.texts;
     end if;
     for i in 1..pg_catalog.cardinality(v_texts) loop
         v_text := v_texts[i];

@@ -18,14 +18,14 @@ declare
     v_name text;
 begin
     w[10] := null;
-    select i.state, i.generation, p.kind, p.timeout, t.plan_id, t.seq, t.enq, t.lane = 2 as is_suspect, p.next_step, p.next_lane,
+    select i.state, p.kind, p.timeout, t.plan_id, t.seq, t.enq, t.lane = 2 as is_suspect,
         coalesce(p.run_as::oid::text, i.settings -> 'connections' ->> p.connection, i.submitted_by::oid::text) as role,
-        case when p.timeout is not null or i.settings @? '$.*.more.statement_timeout' then i.settings end as settings
+        case when p.timeout is not null or i.has_deadlines then i.settings end as settings
     into j
     from df._steps t
     join df._plan_steps p on p.plan_id = t.plan_id and p.step = t.step
     left join df._instances i on i.instance_id = t.instance_id
-    where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step and t.state = 'ready' and t.lane in (1, 2)
+    where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step and coalesce(t.state = 'ready', false) and t.lane in (1, 2)   -- by key: no partial index fits
       and (p.kind = 'map' or i.state is null or i.state not in ('pending', 'running') or strpos(w[36], ',' || coalesce(p.run_as::oid::text,
         i.settings -> 'connections' ->> p.connection, i.submitted_by::oid::text) || ',') > 0)
     for no key update of t skip locked;
@@ -61,10 +61,17 @@ begin
             perform df._mark_running(p_instance, v_now);
         end if;
     end if;
-    return array[case when v_fast then 'fast' else 'claimed' end] || w[2:9]
-        || array[null, null, null, w[13], w[14], p_instance, p_scope::text, p_step::text, j.seq::text, j.kind,
-            'df_runners.run_' || j.role] || w[21:27]
-        || array[v_now::text, j.plan_id::text, case when v_fast then 'fast' else 'committed' end, j.state, j.is_suspect::text,
-            j.next_step::text, j.next_lane::text] || w[35:41] || j.generation::text;
+    w[1] := case when v_fast then 'fast' else 'claimed' end;
+    w[15] := p_instance;
+    w[16] := p_scope::text;
+    w[17] := p_step::text;
+    w[18] := j.seq::text;
+    w[19] := j.kind;
+    w[20] := j.role;
+    w[29] := j.plan_id::text;
+    w[30] := case when v_fast then 'fast' else 'committed' end;
+    w[31] := j.state;
+    w[32] := j.is_suspect::text;
+    return w;
 end
 $$;

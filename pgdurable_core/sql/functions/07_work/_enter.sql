@@ -45,12 +45,12 @@ begin
     w[40] := p_backend_start::text;
     w[9] := 'f';
     w[13] := '0';
-    w[14] := clock_timestamp()::text;
+    w[14] := extract(epoch from clock_timestamp())::text;
     w[21] := '0';
-    w[22] := (clock_timestamp() + make_interval(secs => least(p_max_seconds, 300)::double precision))::text;
+    w[22] := (extract(epoch from clock_timestamp()) + least(p_max_seconds, 300))::text;
     w[23] := p_idle_seconds::text;
-    w[24] := clock_timestamp()::text;
-    w[25] := '-infinity';
+    w[24] := w[14];
+    w[25] := '0';
     w[26] := p_worker::text;
     w[27] := e.schema_version::text;
     return w;

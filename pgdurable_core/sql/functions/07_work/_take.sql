@@ -17,12 +17,12 @@ declare
     e record;
     s df._steps;
     v_late xid8[] := w[6]::xid8[];
-    v_now timestamptz := clock_timestamp();
+    v_now constant numeric := extract(epoch from clock_timestamp());
     v_got boolean := false;
     v_all boolean;
 begin
     select g.crash_horizon, g.draining, g.schema_version, g.epoch, g.solo_token into e from df._engine g;
-    if e.draining or e.schema_version::text <> w[27] or v_now > w[22]::timestamptz then
+    if e.draining or e.schema_version::text <> w[27] or v_now > w[22]::numeric then
         w[1] := null;
         return w;
     end if;
@@ -44,7 +44,7 @@ begin
     v_all := not exists (select from df._roles r where strpos(w[36], ',' || r.role::oid || ',') = 0);
     w[13] := '0';
     w[14] := v_now::text;
-    if v_now > w[25]::timestamptz + interval '20 milliseconds' then
+    if v_now > w[25]::numeric + 0.02 then
         w[25] := v_now::text;
         if df._obey() then
             w[9] := 't';
@@ -59,7 +59,7 @@ begin
         -- a suspect: alone among suspects, and while no innocent runs that could be taken for it
         if e.solo_token is null and exists (select from df._steps t where t.state = 'ready' and t.lane = 2)
             and (not exists (select from df._steps t where t.state = 'running' and t.holder is not null)
-                or exists (select from df._steps t where t.state = 'ready' and t.lane = 2 and t.ready_at < v_now - interval '5 seconds')) then
+                or exists (select from df._steps t where t.state = 'ready' and t.lane = 2 and t.ready_at < clock_timestamp() - interval '5 seconds')) then
             select t.instance_id, t.scope_id, t.step, t.seq, t.enq into s.instance_id, s.scope_id, s.step, s.seq, s.enq
             from df._steps t where t.state = 'ready' and t.lane = 2 and t.class = 8
               and (v_all or df._serves(t.instance_id, t.plan_id, t.step, w[36])) order by t.enq, t.seq limit 1

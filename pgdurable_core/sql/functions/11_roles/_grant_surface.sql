@@ -14,7 +14,7 @@ begin
           and (p.proname !~ '^_' and p.proname not in ('work', 'tick', 'signal_stops', 'claim_step', 'fail_step', 'skip_step', 'log', 'stopped', 'beat',
                 'register_worker', 'unregister_worker', 'sleep_worker', 'wake_worker', 'get_module', 'has_work', 'next_due',
                 'grant_usage', 'revoke_usage', 'grant_worker', 'grant_operator')
-            or p.proname in ('_ask', '_me', '_run_as', '_texts', '_render', '_values', '_quote', '_rows_of', '_gathered', '_context', '_iso', '_context_row',
+            or p.proname in ('_ask', '_me', '_run_as', '_job', '_texts', '_render', '_values', '_quote', '_rows_of', '_gathered', '_context', '_iso', '_context_row',
                 '_has_deferrable_triggers', '_builder', '_trim_newlines', '_run_of', '_strptime_pattern', '_running'))
     loop
         execute format('grant execute on %s %s to %s', case f.prokind when 'p' then 'procedure' else 'function' end, f.signature, p_role);
