@@ -132,3 +132,77 @@ def test_a_view_that_changed_is_replaced(database: Database) -> None:
         assert install(connection, Catalog(NOW.migrations, tuple(changed))).outcome == "refreshed"
         connection.execute("select one from df.modules")
         assert install(connection, Catalog(NOW.migrations, tuple(changed))).outcome == "unchanged"
+
+
+def other_functions() -> Catalog:
+    """Return a catalog of the same tables whose functions are marked as others."""
+    stamp = NOW.behaviour[-1].sha256[:16]
+    changed = [SqlFile(file.name, file.text.replace(_stamp(), stamp)) for file in NOW.behaviour]
+    return Catalog(NOW.migrations, tuple(changed))
+
+
+def _stamp() -> str:
+    [found] = {match for file in NOW.behaviour for match in re.findall(r"w\[27\] := '([0-9a-f]{16})'", file.text)}
+    return found
+
+
+def test_new_functions_end_the_calls_of_the_old_and_lose_nothing(database: Database) -> None:
+    database.execute("create table public.effects (instance_id text, step text)")
+    effect = "insert into public.effects values (''{instance_id}'', ''{step}''); select pg_sleep(0.02)"
+    steps = [f"df.step('s{n}', '{effect}', timeout => '1 min')" for n in range(6)]
+    database.execute(f"select df.create_workflow('w', steps => array[{', '.join(steps)}])")
+    database.execute("select df.start_workflow('w') from generate_series(1, 30)")
+    answers: list[list[tuple[object, ...]]] = []
+    calls = [threading.Thread(target=lambda: answers.append(database.execute("call df.work(60, 30)"))) for _ in "1234"]
+    for call in calls:
+        call.start()
+    with database.connect() as connection:
+        for catalog in (other_functions(), NOW, other_functions(), NOW, other_functions()):
+            time.sleep(0.3)
+            assert install(connection, catalog).outcome == "refreshed"
+            for call in calls:
+                call.join(3)
+            assert not any(call.is_alive() for call in calls), "every call ends at its next turn"
+            assert database.execute("select count(*) from df._sessions") == [(0,)]
+            assert database.execute("select count(*) from df._steps where state = 'running'") == [(0,)]
+            calls = [
+                threading.Thread(target=lambda: answers.append(database.execute("call df.work(60, 30)")))
+                for _ in "1234"
+            ]
+            for call in calls:
+                call.start()
+        install(connection, NOW)
+        for call in calls:
+            call.join(3)
+        connection.execute("call df.work()")
+    assert len(answers) == 24
+    assert database.execute("select count(*), count(distinct (instance_id, step)) from public.effects") == [(180, 180)]
+    assert database.execute("select count(*) from df._attempts") == [(0,)]
+    assert database.execute("select count(*) from df._steps where caught > 0 or state <> 'completed'") == [(0,)]
+
+
+def test_a_step_that_runs_through_the_change_holds_nobody_and_is_recorded_once(database: Database) -> None:
+    slow = "df.step('a', 'select pg_sleep(2), $params.x'), df.step('b', 'select 1', after => '{a}')"
+    database.execute(f"select df.create_workflow('slow', steps => array[{slow}])")
+    database.execute("select df.create_workflow('quick', steps => array[df.step('a', 'select $params.x')])")
+    database.execute("select df.start_workflow('slow', params => '{\"x\": 1}')")
+    call = threading.Thread(target=database.execute, args=["call df.work(60, 30)"])
+    call.start()
+    time.sleep(0.5)
+    with database.connect() as connection:
+        began = time.monotonic()
+        assert install(connection, other_functions()).outcome == "refreshed"
+        database.execute("select df.start_workflow('quick', params => '{\"x\": 1}')")
+        connection.execute("call df.work()")
+        assert time.monotonic() - began < 1.2
+        assert database.execute("select workflow, status from df.instances order by 1") == [
+            ("quick", "completed"),
+            ("slow", "running"),
+        ]
+        call.join(4)
+        assert not call.is_alive()
+        states = "select s.state from df._steps s join df._instances i using (instance_id) where i.workflow = 'slow'"
+        assert database.execute(states + " order by step") == [("completed",), ("ready",)]
+        connection.execute("call df.work()")
+    assert database.execute("select distinct state from df._instances") == [("completed",)]
+    assert database.execute("select count(*) from df._attempts") == [(0,)]

@@ -68,11 +68,10 @@ def test_every_refusal_of_the_engine_has_a_code_of_its_own() -> None:
 
 
 def test_a_function_with_a_backslash_in_a_plain_literal_pins_what_that_means(pure: Engine) -> None:
-    # _compile_plan has it from df._define, which alone calls it
     bodies = "select proname, prosrc, proconfig from pg_proc where pronamespace = 'df'::regnamespace"
     for name, source, config in pure.rows(bodies):
         code = re.sub(r"\bE'(?:[^'\\]|\\.|'')*'", "", re.sub(r"--[^'\n]*$", "", source, flags=re.M))
-        if "\\" in code and name != "_compile_plan":
+        if "\\" in code:
             assert "standard_conforming_strings=on" in (config or []), name
 
 
@@ -89,7 +88,10 @@ def test_a_function_without_a_search_path_qualifies_what_it_calls_and_compares_w
         calls = set(re.findall(r"(?<![\w.])([a-z_]\w*)\s*\(", code.replace("operator(", "")))
         assert (name, calls - SYNTAX) == (name, set())
         bare = re.sub(r"operator\(pg_catalog\.[^)]+\)|:=|=>|::|diagnostics \w+ =|errcode =", "", code)
-        assert (name, re.findall(r"[+*/<>~!@#%^&|`?=]", re.sub(r"count\(\*\)|select \*|unlisten \*", "", bare))) == (name, [])
+        assert (name, re.findall(r"[+*/<>~!@#%^&|`?=]", re.sub(r"count\(\*\)|select \*|unlisten \*", "", bare))) == (
+            name,
+            [],
+        )
 
 
 def body(pure: Engine, name: str) -> str:

@@ -116,3 +116,12 @@ def test_a_text_that_sets_it_itself_is_refused(pure: Engine, text: str) -> None:
         "a step's text is read with standard_conforming_strings on, and cannot set it",
     )
     assert hint == "Write E'...' where a backslash is to escape."
+
+
+def test_a_text_without_names_is_read_alike(people: People) -> None:
+    engine = people.login(set_off(people, "database")[0])
+    run = r"select '\' as a, E'\'; x' as b, $$\$$ as c; select '\\' as d"
+    engine.rows("select df.create_workflow('w', steps => array[df.step('a', %s)])", run)
+    instance = engine.start("w")
+    people.owner.work()
+    assert engine.result(instance, "a") == [{"d": "\\\\"}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from engine_people import People
-from engine_room import refused, step
+from engine_room import Engine, refused, step
 from engine_worker import Worker
 
 
@@ -12,12 +12,29 @@ def array(*words: object) -> str:
     return "array[" + ", ".join("null" if word is None else f"'{word}'" for word in words) + "]::text[]"
 
 
-def claimed(runner: str) -> str:
+def stamp(engine: Engine) -> str:
+    """Return what marks the functions of this database: anybody who may work can read it."""
+    return str(engine.value("select (df._enter(1, 0, null, null, now()))[27]"))
+
+
+def claimed(engine: Engine, runner: str) -> str:
     """Forge the state df.work carries between two transactions: a claim that was never made."""
     words: list[object] = [None] * 42
-    for at, word in {1: "claimed", 3: 1, 4: "1:1:", 13: 0, 14: 0, 15: "000000000000", 16: 0, 17: 1, 18: 7, 19: "sql", 20: runner}.items():
+    for at, word in {
+        1: "claimed",
+        3: 1,
+        4: "1:1:",
+        13: 0,
+        14: 0,
+        15: "000000000000",
+        16: 0,
+        17: 1,
+        18: 7,
+        19: "sql",
+        20: runner,
+    }.items():
         words[at - 1] = word
-    words[20], words[29], words[38] = 0, "fast", ","
+    words[20], words[26], words[29], words[38] = 0, stamp(engine), "fast", ","
     return array(*words)
 
 
@@ -31,7 +48,7 @@ def test_forged_state_runs_nothing_as_the_owner_of_df(people: People) -> None:
     worker, engine = people.worker(alice)
     people.superuser.execute(f"grant create on schema public to {worker}".encode())
     engine.rows(EVIL.format(schema="public"))
-    assert engine.value(f"select (df._turn({claimed('public.evil')}))[1]") == "again"
+    assert engine.value(f"select (df._turn({claimed(engine, 'public.evil')}))[1]") == "again"
 
 
 @pytest.mark.parametrize("role", ["public.evil", "0) as o, public.evil(", "1'; select 1; --"])
@@ -40,7 +57,7 @@ def test_a_forged_chain_names_no_function_of_its_own(people: People, role: str) 
     worker, engine = people.worker(alice)
     people.superuser.execute(f"grant create on schema public to {worker}".encode())
     engine.rows(EVIL.format(schema="public"))
-    forged = array("ahead", "000000000000", 0, 1, 7, role.replace("'", "''"), 1, None, 0, 0)
+    forged = array("ahead", "000000000000", 0, 1, 7, role.replace("'", "''"), 1, None, 0, 0, stamp(engine))
     assert refused(engine, f"select df._ahead({forged})")[0] == "22P02"
 
 
@@ -52,7 +69,7 @@ def test_a_forged_chain_takes_no_step_of_a_role_that_the_login_does_not_serve(pe
     token = people.owner.value("select seq from df._steps where instance_id = %s", instance)
     for role in (alice, bob):
         oid = people.owner.value("select %s::regrole::oid", role)
-        forged = array("ahead", instance, 0, 1, token, oid, 1, None, 0, 0)
+        forged = array("ahead", instance, 0, 1, token, oid, 1, None, 0, 0, stamp(engine))
         assert engine.value(f"select (df._ahead({forged}))[1]") is None
     assert hers.states(instance) == {"a": "ready"}
     assert people.owner.value("select count(*) from df._attempts") == 0
@@ -61,10 +78,12 @@ def test_a_forged_chain_takes_no_step_of_a_role_that_the_login_does_not_serve(pe
 def test_a_forged_chain_neither_skips_a_check_nor_ends_a_step_that_is_not_claimed(people: People) -> None:
     alice, hers = people.user()
     _, engine = people.worker(alice)
-    instance = hers.begin(step("a", "select 1"), step("b", "df.check('select false')", after="{a}"), step("c", "select 1", after="{b}"))
+    instance = hers.begin(
+        step("a", "select 1"), step("b", "df.check('select false')", after="{a}"), step("c", "select 1", after="{b}")
+    )
     oid = people.owner.value("select %s::regrole::oid", alice)
     token = people.owner.value("select seq from df._steps where instance_id = %s", instance)
-    forged = array("ahead", instance, 0, 1, token, oid, 1, None, 0, 0)
+    forged = array("ahead", instance, 0, 1, token, oid, 1, None, 0, 0, stamp(engine))
     assert engine.value(f"select (df._ahead({forged}))[1]") == "redo"
     assert hers.states(instance) == {"a": "ready", "b": "waiting", "c": "waiting"}
     people.owner.rows("insert into df._sessions (pid, backend_start, login) values (1, now(), 'other')")
@@ -72,10 +91,12 @@ def test_a_forged_chain_neither_skips_a_check_nor_ends_a_step_that_is_not_claime
     people.owner.rows("update df._steps set state = 'completed' where instance_id = %s", instance)
     people.owner.rows(
         "insert into df._steps (instance_id, step, plan_id, state, holder) "
-        "select instance_id, 2, plan_id, 'running', %s from df._instances where instance_id = %s", session, instance
+        "select instance_id, 2, plan_id, 'running', %s from df._instances where instance_id = %s",
+        session,
+        instance,
     )
     token = people.owner.value("select seq from df._steps where instance_id = %s and step = 2", instance)
-    forged = array("ahead", instance, 0, 2, token, oid, session, None, 0, 0)
+    forged = array("ahead", instance, 0, 2, token, oid, session, None, 0, 0, stamp(engine))
     assert engine.value(f"select (df._ahead({forged}))[1]") == "redo"
     assert hers.states(instance) == {"a": "completed", "b": "running", "c": "waiting"}
     people.owner.rows("delete from df._sessions; delete from df._steps; delete from df._instances")

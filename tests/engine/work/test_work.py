@@ -29,7 +29,9 @@ def test_statements_that_the_driver_prepared_survive_and_the_steps_own_do_not(en
     engine.connection.prepare_threshold = 0
     engine.rows("prepare mine as select 7")
     for _ in range(3):
-        instance = engine.begin(step("a", "prepare theirs as select 1"), step("b", "prepare theirs as select 2", after="{a}"))
+        instance = engine.begin(
+            step("a", "prepare theirs as select 1"), step("b", "prepare theirs as select 2", after="{a}")
+        )
         engine.rows("call df.work(%s, %s)", 10, 0)
         assert engine.states(instance) == {"a": "completed", "b": "completed"}
     assert engine.rows("execute mine") == [(7,)]
@@ -37,7 +39,9 @@ def test_statements_that_the_driver_prepared_survive_and_the_steps_own_do_not(en
 
 
 def test_a_chain_is_claimed_step_by_step_for_everybody_to_see(engine: Engine) -> None:
-    look = "select key, status from df.steps where status <> 'completed' and instance_id = '{instance_id}' order by step"
+    look = (
+        "select key, status from df.steps where status <> 'completed' and instance_id = '{instance_id}' order by step"
+    )
     chain = [step("s1", "select 1"), *(step(f"s{n}", look, after=f"{{s{n - 1}}}") for n in range(2, 5))]
     instance = engine.run(*chain)
     assert engine.result(instance, "s3") == [{"key": "s3", "status": "running"}, {"key": "s4", "status": "waiting"}]
@@ -54,7 +58,9 @@ def test_a_failure_in_a_chain_is_recorded_once_and_tried_again(engine: Engine) -
     engine.work("idle_seconds => 0.5")
     assert engine.states(instance) == dict.fromkeys(["s1", "s2", "s3", "s4"], "completed")
     assert engine.column("select n from tries order by n") == [1, 4]
-    assert engine.rows("select key, status, error ->> 'sqlstate' from df.attempts where key = 's3' order by attempt") == [
+    assert engine.rows(
+        "select key, status, error ->> 'sqlstate' from df.attempts where key = 's3' order by attempt"
+    ) == [
         ("s3", "failed", "22012"),
         ("s3", "completed", None),
     ]

@@ -9,6 +9,7 @@
 create or replace function df._compile_plan(p_document jsonb) returns setof df._plan_steps
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on
 set enable_nestloop = off
 set jit = off
 set plan_cache_mode = force_generic_plan

@@ -11,6 +11,7 @@
 create or replace function df._run_as(p_instance text, p_scope bigint, p_step integer, p_token bigint) returns df._outcome
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on
 as $$
 declare
     j record;

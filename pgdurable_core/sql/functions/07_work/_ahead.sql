@@ -1,7 +1,8 @@
 -- _ahead: one transaction of df.work: run the step that was claimed by the commit of the step before it.
 --
 -- a[1] what: ahead; on return also follow (a[4] is ready), redo (a[4] and a[5] are still claimed) or null (the queue's
--- turn) · 2-5 instance, scope, step, token · 6 role · 7 session · 8 worker · 9, 10 steps followed, since when.
+-- turn) · 2-5 instance, scope, step, token · 6 role · 7 session · 8 worker · 9, 10 steps followed, since when ·
+-- 11 of which functions it is.
 -- Like w of df._turn it passes through the caller's hands: the runner's name is built from an oid, the login's right
 -- to it is asked here, and df._run_as and df._checkpoint look for themselves whose the step is. Only plain SQL.
 --
@@ -29,6 +30,9 @@ declare
     v_hint text;
     v_context text;
 begin
+    if a[11] is distinct from '@functions@' then       -- replaced meanwhile: df._turn hands everything back
+        return array[null, a[2]];
+    end if;
     v_void := pg_try_advisory_xact_lock_shared((57089::bigint << 48) | (v_token & 281474976710655));
     if a[8] is not null then
         raise notice using errcode = 'PD000', message = concat_ws(':', v_instance, v_scope, v_step, v_token);
@@ -51,7 +55,7 @@ begin
     end;
     if v_state is null then
         if v_next[2] is not null then
-            return array['ahead', v_instance, a[3], v_next[1]::text, v_next[2]::text, a[6], a[7], a[8], (a[9]::integer + 1)::text, a[10]];
+            return array['ahead', v_instance, a[3], v_next[1]::text, v_next[2]::text, a[6], a[7], a[8], (a[9]::integer + 1)::text, a[10], a[11]];
         end if;
         a[1] := case when v_next[1] is not null then 'follow' end;
         a[4] := v_next[1]::text;

@@ -17,6 +17,9 @@ declare
     v_fast boolean;
     v_name text;
 begin
+    if w[27] is distinct from '@functions@' then
+        return df._hand_back();
+    end if;
     w[10] := null;
     select i.state, p.kind, p.timeout, t.plan_id, t.seq, t.enq, t.lane = 2 as is_suspect,
         coalesce(p.run_as::oid::text, i.settings -> 'connections' ->> p.connection, i.submitted_by::oid::text) as role,

@@ -26,7 +26,7 @@ begin
         raise exception 'worker % is not registered by this login', p_worker using errcode = 'PD403',
             hint = 'Leave the argument out, or call df.register_worker(...) first.';
     end if;
-    select g.epoch, g.schema_version, g.draining into e from df._engine g;
+    select g.epoch, g.draining into e from df._engine g;
     if e.draining then
         raise exception 'the engine is draining for an upgrade' using errcode = 'PD503', hint = 'Try again in a moment.';
     end if;
@@ -52,7 +52,7 @@ begin
     w[24] := w[14];
     w[25] := '0';
     w[26] := p_worker::text;
-    w[27] := e.schema_version::text;
+    w[27] := '@functions@';
     return w;
 end
 $$;

@@ -33,6 +33,9 @@ declare
     v_spurious integer;
     v_deadlocks integer;
 begin
+    if w[27] is distinct from '@functions@' then
+        return df._hand_back();
+    end if;
     -- the advert, as df._advert writes it: seen by the watchdog and by df.running without a commit
     -- shared and never waited for: anybody can take an advisory lock, and must not hold the engine with it
     v_void := pg_try_advisory_xact_lock_shared((57089::bigint << 48) | (v_token & 281474976710655));
@@ -104,7 +107,7 @@ begin
             end if;
             -- follow what became ready, but not for ever: at most sixteen steps or 100 ms, then the queue has its turn
             if v_next[2] is not null then
-                w[42] := array['ahead', v_instance, w[16], v_next[1]::text, v_next[2]::text, w[20], w[2], w[26], (w[13]::integer + 1)::text, w[14]]::text;
+                w[42] := array['ahead', v_instance, w[16], v_next[1]::text, v_next[2]::text, w[20], w[2], w[26], (w[13]::integer + 1)::text, w[14], w[27]]::text;
             elsif v_next[1] is not null and w[13]::integer < 16 and date_part('epoch', clock_timestamp()) < w[14]::double precision + 0.1 then
                 w[10] := v_instance;
                 w[11] := case when v_scope <> 0 then df._scope_of(v_instance, v_scope, v_step, w[29]::bigint)::text else '0' end;

@@ -8,6 +8,10 @@ as $$
 declare
     v_pos text := w[3] || '|' || extract(epoch from pg_postmaster_start_time())::text || '|' || w[4];
 begin
+    if w[27] is distinct from '@functions@' then
+        perform df._hand_back();
+        return null;
+    end if;
     if w[2] is not null then
         delete from df._sessions s where s.session_id = w[2]::bigint and s.pid = pg_backend_pid() and s.login = session_user;
         insert into df._positions as p (login, seen) values (session_user, v_pos)

@@ -12,6 +12,9 @@ as $$
 declare
     j record;
 begin
+    if w[27] is distinct from '@functions@' then
+        return df._hand_back();
+    end if;
     select p.kind, t.plan_id, i.state, t.lane,
         coalesce(p.run_as::oid::text, i.settings -> 'connections' ->> p.connection, i.submitted_by::oid::text) as role
     into j

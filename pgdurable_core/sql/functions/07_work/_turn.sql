@@ -4,7 +4,7 @@
 -- 4 position · 5 the pass's snapshot · 6 transactions that finished late · 7, 8 how far the pass got · 9 it found something
 -- 10-12 instance, scope, step to follow · 13, 14 steps followed, since · 15-20 the claim: instance, scope, step,
 -- token, kind, role · 21 done · 22 ends at · 23 idle seconds · 24 idle since · 25 last look at commands and
--- timers · 26 worker · 27 schema version · 29 plan · 30 lane · 31 instance state · 32 suspect ·
+-- timers · 26 worker · 27 of which functions it is · 29 plan · 30 lane · 31 instance state · 32 suspect ·
 -- 36 roles served · 37 crash horizon · 38 the suspect that runs · 39 steps known to have earned the fast lane ·
 -- 40 when this backend began · 41 a step ran in this transaction ·
 -- 42 what df._ahead takes next, or gave back. Times are seconds since 1970: no DateStyle bends them.
@@ -19,6 +19,9 @@ declare
     v_position pg_snapshot;
     a text[];
 begin
+    if w[27] is distinct from '@functions@' then
+        return df._hand_back();
+    end if;
     w[41] := null;
     if w[42] is not null then
         -- back from df._ahead
