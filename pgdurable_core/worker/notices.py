@@ -1,7 +1,6 @@
 """NOTICEs of plain SQL steps, on their way to `df.log` while the step runs.
 
-The engine says in a notice of its own, SQLSTATE PD000, whose notices follow: `instance:scope:step:token`, or nothing
-on the one-commit lane, whose steps are too short to be worth a message each.
+The engine says in a notice of its own, SQLSTATE PD000, whose notices follow: `instance:scope:step:token`.
 """
 
 from __future__ import annotations
@@ -53,9 +52,7 @@ class NoticeLog:
         self._log = None
         self._link.close()
 
-    def _open(self, marker: str) -> StepLog | None:
-        if not marker:
-            return None
+    def _open(self, marker: str) -> StepLog:
         instance_id, scope_id, step, token = marker.split(":")
         claim = [instance_id, int(scope_id), int(step), int(token)]
         return StepLog(lambda stream, lines: self._send(claim, stream, lines), self._masker)

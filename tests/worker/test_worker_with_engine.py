@@ -255,6 +255,22 @@ def test_notices_of_a_plain_step_are_kept_though_it_rolled_back(bench: Bench) ->
     )
 
 
+def test_notices_of_quick_steps_are_kept_on_every_lane(bench: Bench) -> None:
+    """The first twenty runs of `a` claim with a commit, the later ones with the effects; `b` is claimed ahead."""
+    steps = [
+        f"df.step('{key}', run => $$do $x$ begin raise notice '{key} was here'; end $x$ $${more})"
+        for key, more in (("a", ""), ("b", ", after => '{a}'"))
+    ]
+    instances = [bench.start("quick", *steps)]
+    bench.worker(sql_sessions=1)
+    instances += [bench.client.start("quick") for _ in range(29)]
+    assert {bench.wait(instance).status for instance in instances} == {"completed"}
+    until(lambda: bench.query("select count(*) from df.logs") == 60, 5)
+    assert (
+        bench.query("select count(*) from df.logs where attempt = 1 and line = 'NOTICE: ' || key || ' was here'") == 60
+    )
+
+
 def test_a_worker_login_of_its_own_serves_a_role_in_every_lane(bench: Bench) -> None:
     server = bench.database.server
     alice, login = server.create_role(), server.create_role()

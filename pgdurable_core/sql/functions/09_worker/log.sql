@@ -1,5 +1,6 @@
 -- log: lines of a step's output. Only from a login that may run the steps of the role this one runs as, and while the
--- claim runs from the login that holds it; others, and for a claim that never was, are told that nothing was kept.
+-- claim runs from the login that holds it; others, and for a token that never was, are told that nothing was kept.
+-- On the one-commit lane a step that runs still looks ready from outside.
 create or replace function df.log(instance_id text, scope_id bigint, step integer, token bigint, stream text, lines text[]) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -10,7 +11,7 @@ declare
     v_count integer;
     v_attempt integer;
 begin
-    select case when s.seq = $4 then s.attempt + (s.state = 'running')::integer else x.attempt end into v_attempt
+    select case when s.seq = $4 then s.attempt + (s.state in ('running', 'ready'))::integer else x.attempt end into v_attempt
     from df._steps s
     join df._plan_steps p on p.plan_id = s.plan_id and p.step = s.step
     join df._instances i on i.instance_id = s.instance_id
@@ -18,7 +19,7 @@ begin
     left join df._workers w on w.worker_id = s.worker_id
     left join df._sessions se on se.session_id = s.holder
     where s.instance_id = $1 and s.scope_id = $2 and s.step = $3
-      and (s.seq = $4 and s.state not in ('ready', 'waiting') or x.seq is not null)
+      and (s.seq = $4 and s.state <> 'waiting' or x.seq is not null)
       and (s.seq <> $4 or s.state <> 'running' or session_user in (w.login, se.login))
       and has_function_privilege(session_user, df._runner(coalesce(p.run_as,
             (i.settings -> 'connections' ->> p.connection)::oid::regrole, i.submitted_by)), 'execute')
