@@ -7,7 +7,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -61,13 +62,13 @@ class Sessions:
     """Connections that stay open over all turns: what a session compiles and plans at first is not measured."""
 
     def __init__(self, place: Place, count: int) -> None:
-        self._connections = [place.connect() for _ in range(count)]
+        self.connections = [place.connect() for _ in range(count)]
 
     def __enter__(self) -> Sessions:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for each in self._connections:
+        for each in self.connections:
             each.close()
 
     def work(self) -> float:
@@ -75,8 +76,8 @@ class Sessions:
 
         Raises what a session raised, SetupError when something is left over.
         """
-        seconds = _at_once([lambda c=each: _drain(c) for each in self._connections])  # type: ignore[misc]
-        row = self._connections[0].execute("select count(*) from df._instances where finished_at is null").fetchone()
+        seconds = at_once([partial(_drain, each) for each in self.connections])
+        row = self.connections[0].execute("select count(*) from df._instances where finished_at is null").fetchone()
         assert row is not None
         if row[0]:
             raise SetupError(f"{row[0]} instances are left over", hint="is something else at work in this database?")
@@ -94,11 +95,12 @@ def _drain(connection: Connection) -> None:
         time.sleep(0.001)
 
 
-def _at_once(targets: list[Callable[[], None]]) -> float:
+def at_once(targets: Sequence[Callable[[], object]]) -> float:
+    """Run every target in a thread of its own; return the seconds from their common beginning to the last one's end."""
     failed: list[psycopg.Error | PgDurableError] = []
     ready = threading.Barrier(len(targets) + 1)
 
-    def run(target: Callable[[], None]) -> None:
+    def run(target: Callable[[], object]) -> None:
         ready.wait()
         try:
             target()
