@@ -116,6 +116,12 @@ class Database:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def say_what_it_is(self) -> None:
+        """Make a clone a database of its own: workers refuse copies until somebody says what they are."""
+        self.execute(
+            "update df._engine set database_oid = (select oid from pg_database where datname = current_database())"
+        )
+
     def drop(self) -> None:
         self.server.run("drop database if exists {} with (force)", self.name)
 
@@ -174,10 +180,7 @@ def empty_database(server: TestServer) -> Iterator[Database]:
 def database(server: TestServer) -> Iterator[Database]:
     """A database with the engine, marked for tests, owned by an ordinary role."""
     database = server.create_database(server.engine_template())
-    # A clone is a copy, and workers refuse copies until somebody says what they are.
-    database.execute(
-        "update df._engine set database_oid = (select oid from pg_database where datname = current_database())"
-    )
+    database.say_what_it_is()
     yield database
     database.drop()
 

@@ -11,21 +11,17 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import pytest
+from bundled_example import EXAMPLE, LOGICAL_DATE, deploy_example, seeded_database, tables_of
 from dates import DATES
 from erp import Erp, erp
 from server import Database, TestServer
 from two_sides import (
-    EXAMPLE,
-    LOGICAL_DATE,
     MODES,
     AirflowAnswer,
     Outcome,
     ask_airflow,
     connection_of,
-    deploy_example,
     outcome_of,
-    say_what_it_is,
-    tables_of,
 )
 
 from pgdurable_core.cli.companions import run_worker_beside
@@ -55,8 +51,7 @@ def the_erp() -> Iterator[Erp]:
 @pytest.fixture(scope="session")
 def seeded(server: TestServer) -> Iterator[Database]:
     """A template: the engine, and the tables of the example before any run."""
-    template = server.create_database(server.engine_template())
-    template.execute((EXAMPLE / "seed.sql").read_text())
+    template = seeded_database(server)
     yield template
     template.drop()
 
@@ -124,7 +119,7 @@ def ours(clones: Mapping[str, Database], the_erp: Erp) -> Mapping[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     for mode in MODES:
         database = clones[f"pgdurable/{mode}"]
-        say_what_it_is(database)
+        database.say_what_it_is()
         with pytest.MonkeyPatch.context() as patch, database.connect() as connection:
             patch.setenv("ERP_URL", the_erp.url(f"pgdurable/{mode}"))
             client = Client(connection)

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from bundled_example import EXAMPLE
 from dates import DATES, Rendering
 from psycopg.types.json import Jsonb
 from server import Database
-from two_sides import EXAMPLE, AirflowAnswer
+from two_sides import AirflowAnswer
 
 from pgdurable_core.engine import Client, Connection
 

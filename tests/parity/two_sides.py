@@ -15,18 +15,9 @@ from dates import Rendering
 from psycopg.conninfo import conninfo_to_dict
 from server import Database
 
-from pgdurable_core.cli.deployment import Names, apply, read_workflow_files
 from pgdurable_core.engine import Client
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "01_orders_daily"
-LOGICAL_DATE = "2026-11-21T00:00:00+00:00"
 MODES = ("incremental", "full")
-SCHEMAS = ("raw", "stage", "mart", "ref")
-
-# A sum over the rows' hashes: the same for the same rows in any order, and different when a row stands twice.
-CHECKSUM = """
-select count(*), coalesce(sum(('x' || md5(t::text))::bit(64)::bigint::numeric), 0) from {} t
-"""
 
 
 @dataclass(frozen=True)
@@ -43,33 +34,6 @@ class Outcome:
 class AirflowAnswer:
     runs: Mapping[str, Outcome]
     rendered: Mapping[Rendering, Mapping[str, list[str]]]
-
-
-def say_what_it_is(database: Database) -> None:
-    """A clone is a copy, and workers refuse copies until somebody says what they are."""
-    database.execute(
-        "update df._engine set database_oid = (select oid from pg_database where datname = current_database())"
-    )
-
-
-def deploy_example(client: Client) -> None:
-    """Deploy the reviewed file; another test shows that it is what the importer writes, byte for byte."""
-    files, _ = read_workflow_files([EXAMPLE / "workflows" / "orders_daily.sql"])
-    apply(client, files, Names({"warehouse": None}, {}), namespace="default", search=[EXAMPLE / "dags"])
-
-
-def tables_of(database: Database) -> dict[str, tuple[int, int]]:
-    """Return rows and checksum of every table of the example's schemas."""
-    names = database.execute(
-        "select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-        f" where n.nspname = any('{{{','.join(SCHEMAS)}}}') and c.relkind in ('r', 'p') order by 1"
-    )
-    found: dict[str, tuple[int, int]] = {}
-    for (name,) in names:
-        ((rows, checksum),) = database.execute(CHECKSUM.format(name))
-        assert isinstance(rows, int)
-        found[str(name)] = (rows, int(str(checksum)))
-    return found
 
 
 # Our states as Airflow calls them. The states of unfinished steps are not there: a run has ended when it is compared.

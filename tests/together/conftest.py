@@ -30,9 +30,7 @@ def mortal(request: pytest.FixtureRequest) -> Iterator[TestServer]:
 def mortal_database(mortal: TestServer) -> Iterator[Database]:
     """A database with the engine on the server that may be killed."""
     database = mortal.create_database(mortal.engine_template())
-    database.execute(
-        "update df._engine set database_oid = (select oid from pg_database where datname = current_database())"
-    )
+    database.say_what_it_is()
     yield database
     database.drop()
 

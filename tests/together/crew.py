@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from server import Database
 
 from pgdurable_core.engine import Connection
+from pgdurable_core.errors import DatabaseUnavailableError
 
 EFFECTS = """
 create table public.effects (instance_id text not null, step text not null, at timestamptz default clock_timestamp());
@@ -115,6 +121,99 @@ class Crew:
                 self.errors.append(error)
 
 
+class WorkerProcess:
+    """A real `pgdurable worker` that leads a process group of its own, to be killed; `wait_ready` before counting on it."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        sql: int = 2,
+        python: int = 0,
+        lease: float = 30,
+        environment: Mapping[str, str] | None = None,
+        said: Path | None = None,
+    ) -> None:
+        self._database, self._places = database, sql + python
+        command = [sys.executable, "-m", "pgdurable_core.cli", "worker", "--dsn", database.dsn]
+        counts = ["--sql", str(sql), "--python", str(python), "--lease", str(lease)]
+        with (said or Path(os.devnull)).open("ab") as output:
+            self.process = subprocess.Popen(
+                [*command, *counts],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if environment is None else dict(environment),
+                start_new_session=True,
+            )
+
+    def wait_ready(self) -> None:
+        """Wait until every place for SQL and python steps has its connection."""
+        with self._database.connect() as owner:
+            until(
+                lambda: (
+                    self.process.poll() is None
+                    and value(
+                        owner,
+                        "select count(*) from pg_stat_activity where datname = current_database() and application_name ~ '^pgdurable .* (sql|python) [0-9]+$'",
+                    )
+                    == self._places
+                ),
+                20,
+                lambda: f"the worker did not come up: {self.process.poll()}",
+            )
+
+    def kill(self) -> None:
+        """SIGKILL to its group. Its children lead groups of their own, and have to end by themselves."""
+        if self.process.returncode is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def end(self) -> int:
+        """Ask it to end, as a person does, and return its exit code."""
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+@contextmanager
+def worker_process(database: Database) -> Iterator[WorkerProcess]:
+    """A worker that is ready, and killed at the end of the block."""
+    worker = WorkerProcess(database)
+    try:
+        worker.wait_ready()
+        yield worker
+    finally:
+        worker.kill()
+
+
+WORKING = "state = 'active' and query like 'call df.work%'"
+
+
+def kill_backend(database: Database, generator: random.Random, which: str = WORKING) -> bool:
+    """Kill one backend, of those that execute df.work, with SIGKILL; the server restarts all. False when none does."""
+    with psycopg.connect(database.superuser_dsn, autocommit=True) as superuser:
+        rows = superuser.execute(
+            f"select pid from pg_stat_activity where datname = current_database() and {which}".encode()
+        ).fetchall()
+    if not rows:
+        return False
+    os.kill(generator.choice(rows)[0], signal.SIGKILL)
+    return True
+
+
+def patiently(database: Database) -> Connection:
+    """Connect to a server that may be in the middle of its crash recovery."""
+    found: list[Connection] = []
+
+    def connected() -> bool:
+        with suppress(DatabaseUnavailableError):
+            found.append(database.connect())
+        return bool(found)
+
+    until(connected, 30)
+    return found[0]
+
+
 def is_cut(error: psycopg.Error) -> bool:
     """Say whether an error is the end of a connection or of its server, and nothing else."""
     return isinstance(error, psycopg.OperationalError) and (
@@ -190,13 +289,17 @@ def open_rows(connect: Callable[[], Connection]) -> object:
 
 
 def until(
-    holds: Callable[[], bool], seconds: float = 30, tell: Callable[[], object] = lambda: "it never became so"
+    holds: Callable[[], bool],
+    seconds: float = 30,
+    tell: Callable[[], object] = lambda: "it never became so",
+    *,
+    every: float = 0.02,
 ) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
             raise AssertionError(tell())
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 @contextmanager

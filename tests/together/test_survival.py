@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Kill the worker, a backend, the server, at any moment: every effect once, every instance ended, the rows agree.
 
 In every run seven seeded moments per way to die and workload; all twenty with `-m slow`, and a thousand kills in
@@ -9,21 +8,30 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 from consistency import assert_consistent, assert_once
-from crew import EFFECT, EFFECTS, Crew, chain, count_open, fan_out, start, until, value, workflow
+from crew import (
+    EFFECT,
+    EFFECTS,
+    Crew,
+    chain,
+    count_open,
+    fan_out,
+    kill_backend,
+    patiently,
+    start,
+    until,
+    value,
+    worker_process,
+    workflow,
+)
 from server import Database, TestServer
 
-from pgdurable_core.engine import Connection
 from pgdurable_core.errors import DatabaseUnavailableError
 
 SLOWLY = f"{EFFECT}; select pg_sleep(0.01)"
@@ -57,35 +65,6 @@ ORDERS = workflow(
 WORKLOADS = {"orders": ORDERS, "ten": chain("ten", 10, SLOWLY), "fifty": fan_out("fifty", 50, SLOWLY)}
 
 
-@contextmanager
-def worker_process(database: Database) -> Iterator[subprocess.Popen[bytes]]:
-    """A real `pgdurable worker`, to be killed; what is left of it ends with the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pgdurable_core.cli", "worker", "--dsn", database.dsn, "--sql", "2", "--python", "0"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def kill_backend(database: Database, generator: random.Random) -> bool:
-    """Kill one backend that executes df.work with SIGKILL; the server restarts all others. False when none does."""
-    with psycopg.connect(database.superuser_dsn, autocommit=True) as superuser:
-        rows = superuser.execute(
-            "select pid from pg_stat_activity where datname = current_database() and state = 'active' and query like 'call df.work%'"
-        ).fetchall()
-    if not rows:
-        return False
-    os.kill(generator.choice(rows)[0], signal.SIGKILL)
-    return True
-
-
 @pytest.fixture
 def prepared(mortal_database: Database) -> Database:
     with mortal_database.connect() as owner:
@@ -93,19 +72,6 @@ def prepared(mortal_database: Database) -> Database:
         for text in WORKLOADS.values():
             owner.execute(text.encode())
     return mortal_database
-
-
-def patiently(database: Database) -> Connection:
-    """Connect to a server that may be in the middle of its crash recovery."""
-    found: list[Connection] = []
-
-    def connected() -> bool:
-        with suppress(DatabaseUnavailableError):
-            found.append(database.connect())
-        return bool(found)
-
-    until(connected, 30)
-    return found[0]
 
 
 def start_once(database: Database, name: str, key: str) -> None:
@@ -178,7 +144,6 @@ def _kill_workers(database: Database, load: str, seeds: range) -> None:
     generator = random.Random(f"worker {load} {seeds}")
     for number, _ in enumerate(seeds):
         with worker_process(database):
-            _wait_for_sessions(database)
             with database.connect() as owner:
                 start(owner, load)
             # The kill comes at the end of the block, at any moment of the load; the next worker finds what is left.
@@ -189,20 +154,6 @@ def _kill_workers(database: Database, load: str, seeds: range) -> None:
     with Crew(database, 2) as crew:
         crew.finish(40)
     check_all(database)
-
-
-def _wait_for_sessions(database: Database) -> None:
-    with database.connect() as owner:
-        until(
-            lambda: (
-                value(
-                    owner,
-                    "select count(*) from pg_stat_activity where query like 'call df.work%%' or query like 'LISTEN%%' or query like 'select df.%%'",
-                )
-                > 1
-            ),
-            20,
-        )
 
 
 @pytest.mark.slow
