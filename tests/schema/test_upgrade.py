@@ -146,11 +146,12 @@ def _stamp() -> str:
     return found
 
 
-def test_new_functions_end_the_calls_of_the_old_and_lose_nothing(database: Database) -> None:
+@pytest.mark.parametrize("more", ["timeout => '1 min'", "after => case when n > 0 then array['s' || n - 1] end"])
+def test_new_functions_end_the_calls_of_the_old_and_lose_nothing(database: Database, more: str) -> None:
     database.execute("create table public.effects (instance_id text, step text)")
     effect = "insert into public.effects values (''{instance_id}'', ''{step}''); select pg_sleep(0.02)"
-    steps = [f"df.step('s{n}', '{effect}', timeout => '1 min')" for n in range(6)]
-    database.execute(f"select df.create_workflow('w', steps => array[{', '.join(steps)}])")
+    steps = f"select df.step('s' || n, '{effect}', {more}) from generate_series(0, 5) n"
+    database.execute(f"select df.create_workflow('w', steps => array({steps}))")
     database.execute("select df.start_workflow('w') from generate_series(1, 30)")
     answers: list[list[tuple[object, ...]]] = []
     calls = [threading.Thread(target=lambda: answers.append(database.execute("call df.work(60, 30)"))) for _ in "1234"]

@@ -105,11 +105,11 @@ def test_the_procedures_that_commit_hold_no_operator_and_no_table(pure: Engine) 
         code = re.sub(r"'[^']*'", "''", source)
         assert [table for table in tables if re.search(rf"\b{table}\b", code)] == []
         assert re.findall(r"\b(?:select|insert|update|delete|from|like|between)\b", code) == []
-        assert len(source.strip().splitlines()) <= 50
+        assert len(source.strip().splitlines()) <= 55
 
 
 def test_functions_called_between_commits_are_qualified(pure: Engine) -> None:
-    source = re.sub(r"--.*|'[^']*'|operator\(pg_catalog\..\)", "", body(pure, "work"))
+    source = re.sub(r"--.*|'[^']*'|operator\(pg_catalog\.[^)]+\)", "", body(pure, "work"))
     called = re.findall(r"\b(?:\w+\.)?\w+\s*\(", source)
     assert [call for call in called if not call.startswith(("df.", "pg_catalog."))] == []
 

@@ -102,6 +102,75 @@ def test_a_forged_chain_neither_skips_a_check_nor_ends_a_step_that_is_not_claime
     people.owner.rows("delete from df._sessions; delete from df._steps; delete from df._instances")
 
 
+def test_a_forged_list_of_roles_claims_nothing_of_theirs(people: People) -> None:
+    alice, _ = people.user()
+    bob, his = people.user()
+    _, engine = people.worker(alice)
+    instance = his.begin(step("a", "select 1"))
+    words: list[object] = [None] * 42
+    oid = people.owner.value("select %s::regrole::oid", bob)
+    for at, word in {
+        1: "done",
+        2: 1,
+        3: 1,
+        4: "1:1:",
+        10: instance,
+        11: 0,
+        12: 1,
+        13: 0,
+        14: 0,
+        22: 0,
+        24: 0,
+        25: 0,
+    }.items():
+        words[at - 1] = word
+    words[22], words[26], words[35], words[36], words[38] = 0, stamp(engine), f",{oid},", "0", ","
+    assert engine.value(f"select (df._turn({array(*words)}))[1]") == "again"
+    assert his.states(instance) == {"a": "ready"}
+
+
+def test_a_forged_chain_skips_no_check_that_was_decided_early(people: People) -> None:
+    alice, hers = people.user()
+    worker, engine = people.worker(alice)
+    instance = hers.begin(
+        step("a", "select 1"),
+        step("slow", "select 1"),
+        step("b", "df.check('select false')", after="{a,slow}", rule="one_success"),
+        step("c", "select 1", after="{b}"),
+    )
+    session = people.owner.value(
+        "insert into df._sessions (pid, backend_start, login) values (%s, now(), %s) returning session_id",
+        engine.value("select pg_backend_pid()"),
+        worker,
+    )
+    token = people.owner.value(
+        "insert into df._steps (instance_id, step, plan_id, state, holder, is_settled) "
+        "select i.instance_id, p.step, i.plan_id, 'running', %s, false from df._instances i "
+        "join df._plan_steps p on p.plan_id = i.plan_id and p.key = 'b' where i.instance_id = %s returning seq",
+        session,
+        instance,
+    )
+    number = people.owner.value("select step from df._steps where seq = %s", token)
+    oid = people.owner.value("select %s::regrole::oid", alice)
+    forged = array("ahead", instance, 0, number, token, oid, session, None, 0, 0, stamp(engine))
+    assert engine.value(f"select (df._ahead({forged}))[1]") == "redo"
+    assert hers.states(instance)["b"] == "running"
+    people.owner.rows("delete from df._sessions; delete from df._steps; delete from df._instances")
+
+
+def test_the_calls_between_commits_are_refused_inside_a_step(people: People) -> None:
+    alice, hers = people.user()
+    _, engine = people.worker(alice)
+    people.owner.rows("select df.grant_worker(%s, %s)", alice, alice)
+    for call in ("df._turn(null)", "df._ahead(null)", "df._leave(null)"):
+        instance = hers.begin(step("a", f"select {call}"))
+        engine.work()
+        assert hers.error(instance, "a")["message"] == "this is for df.work alone"
+    engine.rows("begin isolation level repeatable read")
+    assert refused(engine, "select df._ahead(null)")[1] == "this is for df.work alone"
+    engine.rows("rollback")
+
+
 def test_a_worker_cannot_end_anothers_session(people: People) -> None:
     alice, _ = people.user()
     _, engine = people.worker(alice)

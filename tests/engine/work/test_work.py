@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import psycopg
 import pytest
 from engine_room import Engine, refused, step
@@ -64,6 +67,53 @@ def test_a_failure_in_a_chain_is_recorded_once_and_tried_again(engine: Engine) -
         ("s3", "failed", "22012"),
         ("s3", "completed", None),
     ]
+
+
+def test_what_a_step_raises_in_the_engines_name_runs_once_and_is_counted_once(engine: Engine) -> None:
+    engine.rows("create sequence runs")
+    lost = "do $$ begin perform nextval('runs'); raise exception 'mine' using errcode = 'PD409'; end $$"
+    instance = engine.begin(step("a", "select 1"), step("b", lost, after="{a}"))
+    assert engine.rows("call df.work()")[0][1] == 2
+    assert engine.states(instance) == {"a": "completed", "b": "failed"}
+    assert engine.value("select last_value from runs") == 1
+
+
+def test_a_lock_timeout_of_the_step_does_not_reach_its_checkpoint(engine: Engine, database: Database) -> None:
+    brief = "set lock_timeout = '50ms'"
+    instance = engine.begin(step("a", brief), step("b", brief, after="{a}"))
+    with database.connect() as other:
+        other.execute("begin")
+        other.execute("select from df._instances where instance_id = %s for update", [instance])
+        working = threading.Thread(target=engine.work)
+        working.start()
+        time.sleep(0.5)
+        other.execute("rollback")
+        working.join(10)
+    assert engine.states(instance) == {"a": "completed", "b": "completed"}
+
+
+def test_what_a_step_prepared_in_a_call_that_died_is_gone_in_the_next(engine: Engine) -> None:
+    engine.rows("prepare theirs as select 1")
+    engine.rows(
+        "insert into df._sessions (pid, backend_start, login) "
+        "select pid, backend_start, usename from pg_stat_activity where pid = pg_backend_pid()"
+    )
+    engine.work()
+    assert engine.rows("select name from pg_prepared_statements where from_sql") == []
+
+
+def test_a_suspect_that_nobody_holds_alone_is_taken_back(engine: Engine) -> None:
+    instance = engine.begin(step("a", "select 1"))
+    engine.rows("insert into df._sessions (pid, backend_start, login) values (1, now(), current_user)")
+    engine.rows(
+        "update df._steps set state = 'running', lane = 2, is_suspect = true, "
+        "holder = (select max(session_id) from df._sessions) where instance_id = %s",
+        instance,
+    )
+    engine.rows("call df.tick()")
+    assert engine.rows("select state::text, charged, caught from df._steps") == [("ready", 0, 1)]
+    engine.work()
+    assert engine.states(instance) == {"a": "completed"}
 
 
 def test_it_runs_in_a_do_block_and_from_a_prepared_statement(engine: Engine) -> None:

@@ -6,7 +6,8 @@
 --
 -- Takes a claim's identity from hands that may lie (df._ahead): the step must be what p_kind says and, unless
 -- p_fast (locked in this very transaction), be held by p_session. A login that names another's session there can
--- take over what it may run anyway; the other's attempt is then lost, its effects undone.
+-- take over what it may run anyway; the other's attempt is then lost, its effects undone. Ahead is claimed for this
+-- session alone.
 -- A cancel shows in the instance's state before its stop row; what has no deadline is stopped by nothing else.
 --
 -- Returns {step, token} claimed ahead, {step} to follow, or null.
@@ -40,9 +41,11 @@ begin
     returning t.plan_id, i.state, i.generation = 1 and p_forced is null, p_ahead and not i.has_deadlines into v_plan, v_state, v_short, p_ahead;
     if v_short then
         insert into df._steps as t (instance_id, scope_id, step, plan_id, state, lane, holder, started_at)
-        select p_instance, p_scope, p.next_step, v_plan, case when p_ahead and p.next_is_alike then 'running' else 'ready' end, p.next_lane,
-            case when p_ahead and p.next_is_alike then p_session end, case when p_ahead and p.next_is_alike then clock_timestamp() end
+        select p_instance, p_scope, p.next_step, v_plan, case when se.session_id is null then 'ready' else 'running' end, p.next_lane,
+            se.session_id, case when se.session_id is not null then clock_timestamp() end
         from df._plan_steps p
+        left join df._sessions se on p_ahead and p.next_is_alike
+            and se.session_id = p_session and se.pid = pg_backend_pid() and se.login = session_user
         where p.plan_id = v_plan and p.step = p_step and p.next_step > 0 and p.kind = p_kind
         returning t.step, t.seq, t.lane, t.holder into v_next, v_token, v_lane, v_holder;
         if v_state = 'pending' then
@@ -65,7 +68,9 @@ begin
         end if;
     elsif v_plan is null then
         if not p_fast then
-            if not df._held(p_instance, p_scope, p_step, p_token) then
+            if not df._held(p_instance, p_scope, p_step, p_token) or not exists (
+                    select from df._steps t join df._plan_steps p on p.plan_id = t.plan_id and p.step = t.step and p.kind = p_kind
+                    where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step) then
                 raise exception 'the claim on step % of instance % is lost', p_step, p_instance using errcode = 'PD409';
             elsif df._is_stopped(p_instance, p_token) then
                 raise exception 'stopped while it ran' using errcode = 'PD499';

@@ -2,7 +2,8 @@
 --
 -- a[1] what: ahead; on return also follow (a[4] is ready), redo (a[4] and a[5] are still claimed) or null (the queue's
 -- turn) · 2-5 instance, scope, step, token · 6 role · 7 session · 8 worker · 9, 10 steps followed, since when ·
--- 11 of which functions it is.
+-- 11 of which functions it is ·
+-- 12 a step was slow or failed, and lost the one-commit lane.
 -- Like w of df._turn it passes through the caller's hands: the runner's name is built from an oid, the login's right
 -- to it is asked here, and df._run_as and df._checkpoint look for themselves whose the step is. Only plain SQL.
 --
@@ -30,6 +31,10 @@ declare
     v_hint text;
     v_context text;
 begin
+    get diagnostics v_context = pg_context;      -- as df._alone, without another call
+    if strpos(v_context, 'df_runners.') > 0 or current_setting('transaction_isolation') <> 'read committed' then
+        perform df._alone();
+    end if;
     if a[11] is distinct from '@functions@' then       -- replaced meanwhile: df._turn hands everything back
         return array[null, a[2]];
     end if;
@@ -42,6 +47,7 @@ begin
             raise exception 'login % does not work for the role of this step', session_user using errcode = 'PD403';
         end if;
         execute 'select ' || v_runner || '($1, $2, $3, $4) as o' into v_outcome using v_instance, v_scope, v_step, v_token;
+        v_void := set_config('lock_timeout', '0', true);        -- a role's own, or the step's, is not for what follows
         v_finishing := true;
         v_next := df._checkpoint(v_instance, v_scope, v_step, v_token, 'sql', a[7]::bigint, false,
             a[9]::integer < 16 and date_part('epoch', clock_timestamp()) < a[10]::double precision + 0.1,
@@ -54,14 +60,19 @@ begin
         end if;
     end;
     if v_state is null then
+        if clock_timestamp() > v_started + interval '50 milliseconds' then
+            a[12] := 't';
+            perform df._count_speed(t.plan_id, v_step, false) from df._steps t
+            where t.instance_id = v_instance and t.scope_id = v_scope and t.step = v_step;
+        end if;
         if v_next[2] is not null then
-            return array['ahead', v_instance, a[3], v_next[1]::text, v_next[2]::text, a[6], a[7], a[8], (a[9]::integer + 1)::text, a[10], a[11]];
+            return array['ahead', v_instance, a[3], v_next[1]::text, v_next[2]::text, a[6], a[7], a[8], (a[9]::integer + 1)::text, a[10], a[11], a[12]];
         end if;
         a[1] := case when v_next[1] is not null then 'follow' end;
         a[4] := v_next[1]::text;
         a[5] := null;
         return a;
-    elsif v_state in ('40P01', '57014', 'PD499', 'PD409') then
+    elsif v_state in ('40P01', '57014', 'PD499') or v_state = 'PD409' and v_finishing then
         a[1] := 'redo';
         return a;
     end if;
@@ -69,6 +80,7 @@ begin
         perform df._failed(v_instance, v_scope, v_step, v_token, v_started, v_state, v_message, v_detail, v_hint, v_context);
     end if;
     a[1] := null;
+    a[12] := 't';
     return a;
 end
 $$;

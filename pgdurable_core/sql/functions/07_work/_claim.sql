@@ -28,7 +28,8 @@ begin
     from df._steps t
     join df._plan_steps p on p.plan_id = t.plan_id and p.step = t.step
     left join df._instances i on i.instance_id = t.instance_id
-    where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step and coalesce(t.state = 'ready', false) and t.lane in (1, 2)   -- by key: no partial index fits
+    where t.instance_id = p_instance and t.scope_id = p_scope and t.step = p_step and coalesce(t.state = 'ready', false)    -- by key: no partial index fits
+      and (t.lane = 1 or t.lane = 2 and t.seq = (select g.solo_token from df._engine g))
       and (p.kind = 'map' or i.state is null or i.state not in ('pending', 'running') or strpos(w[36], ',' || coalesce(p.run_as::oid::text,
         i.settings -> 'connections' ->> p.connection, i.submitted_by::oid::text) || ',') > 0)
     for no key update of t skip locked;

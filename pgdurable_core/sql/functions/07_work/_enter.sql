@@ -11,6 +11,7 @@ declare
     w text[] := array_fill(null::text, array[42]);
     e record;
     v_pos text[];
+    v_name text;
 begin
     if pg_is_in_recovery() then
         raise exception 'this server is a standby; df.work needs the primary' using errcode = 'PD500', hint = 'Connect with target_session_attrs=read-write.';
@@ -29,6 +30,12 @@ begin
     select g.epoch, g.draining into e from df._engine g;
     if e.draining then
         raise exception 'the engine is draining for an upgrade' using errcode = 'PD503', hint = 'Try again in a moment.';
+    end if;
+    if exists (select from df._sessions s where s.pid = pg_backend_pid() and s.login = session_user and s.backend_start = p_backend_start) then
+        -- a call of this very session died: what its step prepared is nobody's
+        for v_name in select p.name from pg_prepared_statements p where p.from_sql loop
+            execute format('deallocate %I', v_name);
+        end loop;
     end if;
     w[1] := 'probe';
     v_pos := string_to_array(coalesce(p_pos, (select p.seen from df._positions p where p.login = session_user)), '|');

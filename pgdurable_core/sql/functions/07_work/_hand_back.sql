@@ -15,8 +15,11 @@ declare
     v_own bigint[] := array(select s.session_id from df._sessions s where s.pid = pg_backend_pid() and s.login = session_user);
 begin
     update df._steps t
-    set state = 'ready', holder = null, deadline_at = null, enq = pg_current_xact_id(), seq = nextval('df._queue_seq'), ready_at = clock_timestamp()
+    set state = 'ready', holder = null, started_at = null, deadline_at = null, enq = pg_current_xact_id(), seq = nextval('df._queue_seq'), ready_at = clock_timestamp()
     where t.state = 'running' and t.holder = any(v_own);
+    if found then
+        perform df._wake('{1}', true);
+    end if;
     update df._engine e set solo_token = null, solo_session = null where e.solo_session = any(v_own);
     delete from df._sessions s where s.session_id = any(v_own);
     w[21] := '0';

@@ -8,6 +8,7 @@ as $$
 declare
     v_pos text := w[3] || '|' || extract(epoch from pg_postmaster_start_time())::text || '|' || w[4];
 begin
+    perform df._alone();
     if w[27] is distinct from '@functions@' then
         perform df._hand_back();
         return null;

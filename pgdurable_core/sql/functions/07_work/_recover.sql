@@ -48,7 +48,7 @@ begin
     end if;
     for r in
         select s.instance_id, s.scope_id, s.step, s.seq, s.attempt, s.generation, s.started_at, s.holder, s.caught, p.lane, sc.map_index,
-            df._stop_reason(s.instance_id, s.seq) as stop, s.charged + (s.is_suspect and s.seq = v_solo and v_caught = 1 and not v_restarted)::integer as charged
+            df._stop_reason(s.instance_id, s.seq) as stop, s.charged + (s.is_suspect and s.seq is not distinct from v_solo and v_caught = 1 and not v_restarted)::integer as charged
         from df._steps s
         join df._plan_steps p on p.plan_id = s.plan_id and p.step = s.step
         left join df._scopes sc on sc.instance_id = s.instance_id and sc.scope_id = s.scope_id

@@ -9,7 +9,8 @@ declare
 begin
     perform df._recover();
     insert into df._sessions (pid, backend_start, login, worker_id)
-    values (pg_backend_pid(), w[40]::timestamptz, session_user, w[26]::bigint)
+    values (pg_backend_pid(), w[40]::timestamptz, session_user,
+        (select k.worker_id from df._workers k where k.worker_id = w[26]::bigint and k.login = session_user))
     returning session_id into v_session;
     w[2] := v_session::text;
     w[1] := 'open';

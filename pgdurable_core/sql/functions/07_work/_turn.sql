@@ -19,6 +19,7 @@ declare
     v_position pg_snapshot;
     a text[];
 begin
+    perform df._alone();
     if w[27] is distinct from '@functions@' then
         return df._hand_back();
     end if;
@@ -28,6 +29,9 @@ begin
         a := w[42];
         w[42] := null;
         w[13] := a[9];
+        if a[12] is not null then
+            w[39] := ',';
+        end if;
         if a[1] = 'redo' then
             w[1] := 'claimed';
             w[15:18] := a[2:5];
@@ -49,7 +53,12 @@ begin
         w[4] := v_position::text;
         w[1] := 'idle';
     else
-        w := case when w[10] is not null then df._claim(w, w[10], w[11]::bigint, w[12]::integer) else df._take(w) end;
+        if w[10] is not null then
+            w[36] := df._served();
+            w := df._claim(w, w[10], w[11]::bigint, w[12]::integer);
+        else
+            w := df._take(w);
+        end if;
         if w[1] = 'fast' then
             return df._execute(w);
         end if;

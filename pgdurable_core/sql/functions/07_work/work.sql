@@ -48,8 +48,10 @@ begin
                 set transaction isolation level read committed, read write;
                 void := df._clean(since);
                 a := df._ahead(a);
+                exit when a[1] operator(pg_catalog.=) 'redo';
                 done := done operator(pg_catalog.+) 1;
-                exit when a[1] operator(pg_catalog.=) 'ahead' is not true;
+                exit when a[1] is null;
+                exit when a[1] operator(pg_catalog.<>) 'ahead';
             end loop;
             w[42] := a;
         end if;
