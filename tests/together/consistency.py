@@ -100,9 +100,9 @@ RULES: Final[Mapping[str, str]] = {
     "an instance's state is not what its last steps say": _ARRIVED
     + """
         select d.instance_id, d.state from ended d
-        where (d.state = 'failed') <> exists (
-            select from top t join df._plan_steps z on z.plan_id = d.plan_id and z.kind = 'end' and t.step = any(z.upstream)
-            where t.instance_id = d.instance_id and t.state in ('failed', 'upstream_failed'))""",
+        where (d.state = 'failed') <> (d.instance_id in (
+            select t.instance_id from top t join df._plan_steps z on z.plan_id = t.plan_id and z.kind = 'end' and t.step = any(z.upstream)
+            where t.state in ('failed', 'upstream_failed')))""",
     "a step ended without or before its start": """
         select instance_id, step, state, started_at, finished_at from df._steps
         where state in ('completed', 'failed', 'skipped', 'upstream_failed', 'removed', 'cancelled') and finished_at is null
