@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from engine_room import Engine, step
 from engine_worker import Worker
 
@@ -14,6 +15,20 @@ def test_a_result_completes_the_step_and_what_follows_runs(engine: Engine) -> No
     engine.work()
     engine.check(instance)
     assert engine.result(instance, "b") == [{"n": 1.10}]
+
+
+@pytest.mark.parametrize(
+    ("call", "values"),
+    [("complete_step", ["1"]), ("skip_step", ["no"]), ("fail_step", ['{"message": "no"}', False])],
+)
+def test_a_single_step_behind_it_wakes_who_sleeps(engine: Engine, call: str, values: list[object]) -> None:
+    engine.begin(step("a", "df.python('m:f')"), step("b", "select 1", after="{a}", rule="all_done"))
+    worker = Worker(engine)
+    claim = worker.must_claim()
+    engine.rows("listen df")
+    engine.rows("select df.sleep_worker(%s, %s)", worker.number, ["sql"])
+    worker.call(call, claim, *values)
+    assert [notify.payload for notify in engine.connection.notifies(timeout=2, stop_after=1)] == ["sql"]
 
 
 def test_saying_it_twice_is_answered_alike_and_counts_once(engine: Engine) -> None:

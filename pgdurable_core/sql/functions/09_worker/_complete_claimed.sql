@@ -18,8 +18,10 @@ begin
         raise exception 'the result is larger than % bytes', (select e.max_result_bytes from df._engine e) using errcode = 'PD413',
             hint = 'Write it to a table or a file and return a key.';
     end if;
-    perform df._finish_step(p_args ->> 'instance_id', (p_args ->> 'scope_id')::bigint, (p_args ->> 'step')::integer, (p_args ->> 'token')::bigint,
-        'completed', (p_args ->> 'result')::json, (p_args ->> 'row_count')::bigint, null, null, null);
+    if df._finish_step(p_args ->> 'instance_id', (p_args ->> 'scope_id')::bigint, (p_args ->> 'step')::integer, (p_args ->> 'token')::bigint,
+        'completed', (p_args ->> 'result')::json, (p_args ->> 'row_count')::bigint, null, null, null) is not null then
+        perform df._wake('{1}', true);      -- no session of df.work is here to follow
+    end if;
     return 'completed';
 end
 $$;

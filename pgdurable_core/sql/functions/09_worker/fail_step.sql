@@ -18,6 +18,9 @@ begin
         v_answer := df._fail_attempt($1, $2, $3, $4, case when v_stop = 'timeout'
             then jsonb_build_object('sqlstate', 'PD408', 'message', 'the attempt ran longer than its timeout') else $5 end, $6, null);
     end if;
+    if v_answer = 'failed' then
+        perform df._wake('{1}', true);
+    end if;
     perform df._end_stop($4);
     return v_answer;
 end

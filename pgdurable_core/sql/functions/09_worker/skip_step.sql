@@ -4,7 +4,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform df._own_claim(quote_ident(session_user)::regrole, $1, $2, $3, $4);
-    perform df._finish_step($1, $2, $3, $4, 'skipped', null, null, null, $5, null);
+    if df._finish_step($1, $2, $3, $4, 'skipped', null, null, null, $5, null) is not null then
+        perform df._wake('{1}', true);
+    end if;
     perform df._end_stop($4);
     return 'skipped';
 end
