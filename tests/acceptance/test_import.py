@@ -170,7 +170,7 @@ def test_run_elsewhere_asks_first_and_never_runs_a_fixture_there(
 
 
 def test_ctrl_c_stops_cleanly_and_a_worker_finishes_later(pgdurable: Pgdurable, folder: Path) -> None:
-    file = write_dag(folder, "interrupted", second="sleep 2; echo finished")
+    file = write_dag(folder, "interrupted", second="sleep 6; echo finished")
     command = pgdurable.start("import", "airflow", file, "--run")
     assert command.stdout is not None
     for line in command.stdout:
@@ -180,7 +180,7 @@ def test_ctrl_c_stops_cleanly_and_a_worker_finishes_later(pgdurable: Pgdurable, 
     command.send_signal(signal.SIGINT)
     began = time.monotonic()
     _, err = command.communicate(timeout=30)
-    assert command.returncode == 130
+    assert command.returncode == 130, err
     assert time.monotonic() - began < 10
     assert "goes on when a worker runs" in err
     assert "Traceback" not in err
