@@ -1,7 +1,6 @@
 """Kill the worker, a backend, the server, at any moment: every effect once, every instance ended, the rows agree.
 
-In every run seven seeded moments per way to die and workload; all twenty with `-m slow`, and a thousand kills in
-`test_a_thousand_kills` (`PGDURABLE_KILLS` says how many).
+Twenty seeded moments per way to die and workload; with `-m slow` a thousand kills (`PGDURABLE_KILLS` says how many).
 """
 
 from __future__ import annotations
@@ -101,14 +100,7 @@ def check_all(database: Database) -> None:
 def test_every_effect_happens_once_whichever_moment_the_backend_or_the_server_dies(
     mortal: TestServer, prepared: Database, way: str, load: str
 ) -> None:
-    _die_at_moments(mortal, prepared, way, load, range(1, 8))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("way", ["backend", "server"])
-@pytest.mark.parametrize("load", list(WORKLOADS))
-def test_the_other_thirteen_moments(mortal: TestServer, prepared: Database, way: str, load: str) -> None:
-    _die_at_moments(mortal, prepared, way, load, range(8, 21))
+    _die_at_moments(mortal, prepared, way, load, range(1, 21))
 
 
 def _die_at_moments(mortal: TestServer, database: Database, way: str, load: str, seeds: range) -> None:
@@ -131,13 +123,7 @@ def _die_at_moments(mortal: TestServer, database: Database, way: str, load: str,
 
 @pytest.mark.parametrize("load", list(WORKLOADS))
 def test_every_effect_happens_once_whichever_moment_the_worker_is_killed(prepared: Database, load: str) -> None:
-    _kill_workers(prepared, load, range(1, 8))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("load", list(WORKLOADS))
-def test_the_other_thirteen_workers(prepared: Database, load: str) -> None:
-    _kill_workers(prepared, load, range(8, 21))
+    _kill_workers(prepared, load, range(1, 21))
 
 
 def _kill_workers(database: Database, load: str, seeds: range) -> None:
