@@ -84,12 +84,22 @@ def read_workflow_files(paths: Sequence[Path]) -> tuple[list[WorkflowFile], list
         drafts += [path] if path.name.endswith(DRAFT) else sorted(path.glob(f"*{DRAFT}")) if path.is_dir() else []
         for file in sorted(path.glob("*.sql")) if path.is_dir() else [path]:
             if not file.name.endswith(DRAFT):
-                files.append(WorkflowFile(file, file.read_bytes().decode()))
+                files.append(WorkflowFile(file, _text(file)))
     if not files and not drafts:
         raise UsageError(f"no workflow file in {', '.join(map(str, paths))}", hint="a workflow file ends in .sql")
     for workflow in files:
         _refuse_transaction_control(workflow)
     return files, drafts
+
+
+def _text(file: Path) -> str:
+    try:
+        text = file.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8: byte {error.start}", hint="a workflow file is UTF-8 text") from error
+    if "create_workflow" not in text:
+        raise UsageError(f"{file} defines no workflow", hint="a workflow file calls df.create_workflow(…)")
+    return text
 
 
 def apply(

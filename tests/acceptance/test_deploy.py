@@ -112,6 +112,20 @@ def test_a_file_that_ends_the_transaction_is_refused_before_anything_runs(
     assert workflows(database) == []
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "defines no workflow"), (b"select 1;", "defines no workflow"), (b"\xff\xfe", "is not UTF-8")],
+)
+def test_a_file_that_is_none_of_ours_is_refused(
+    pgdurable: Pgdurable, database: Database, files: Path, content: bytes, said: str
+) -> None:
+    (files / "other.sql").write_bytes(content)
+    answer = pgdurable("deploy", files, "--dsn", database.dsn, "--yes")
+    assert answer.status == 2
+    assert said in answer.err
+    assert workflows(database) == []
+
+
 def test_deploying_elsewhere_asks_and_shows_what_it_would_do(
     pgdurable: Pgdurable, database: Database, files: Path
 ) -> None:

@@ -2,7 +2,8 @@
 --
 -- Base tables carry an underscore and are granted to nobody; people read the views and
 -- call the functions. Hot tables have no foreign keys: a key share lock on an instance
--- per step would burn a multixact per step. `df.purge` and `df.doctor` keep integrity.
+-- per step would burn a multixact per step; nor checks, which PostgreSQL reads anew in every
+-- statement. Rows that belong together are written in one transaction.
 
 create schema df;
 comment on schema df is 'pgdurable: durable workflows';
