@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,8 @@ class Pgdurable:
             stdout=there,
             stderr=there,
             start_new_session=True,
+            # A shell's background job, as these tests may be, ignores Ctrl-C, and hands that on.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         os.close(there)
         os.write(here, f"{answer}\n".encode())

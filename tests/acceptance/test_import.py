@@ -170,7 +170,7 @@ def test_run_elsewhere_asks_first_and_never_runs_a_fixture_there(
 
 
 def test_ctrl_c_stops_cleanly_and_a_worker_finishes_later(pgdurable: Pgdurable, folder: Path) -> None:
-    file = write_dag(folder, "interrupted", second="sleep 6; echo finished")
+    file = write_dag(folder, "interrupted", second="sleep 2; echo finished")
     command = pgdurable.start("import", "airflow", file, "--run")
     assert command.stdout is not None
     for line in command.stdout:
