@@ -90,7 +90,7 @@ class DatabaseUnavailableError(PgDurableError):
 
 
 class SchemaError(PgDurableError):
-    """Schema df is missing, of another version, or not ours."""
+    """Schema df is missing, of another version, not ours, or closed to this role."""
 
     exit_code = 3
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from pgdurable_core.cli import exits
@@ -19,8 +21,8 @@ from pgdurable_core.cli.target import open_client, resolve_target
 def worker(sql_sessions: int, python_slots: int, lease: float, name: str | None, until_idle: bool) -> int:
     """Run steps until told to stop; any number of workers, on any number of hosts.
 
-    SIGTERM and Ctrl-C let running steps finish, a second one does not wait. A worker may die at any moment: what it
-    held is run by another one.
+    SIGTERM and Ctrl-C let running steps finish, a second one stops them at once. A worker may die at any moment: what
+    it held is run by another one.
 
     \b
     Examples:
@@ -30,19 +32,19 @@ def worker(sql_sessions: int, python_slots: int, lease: float, name: str | None,
     from pgdurable_core.worker import WorkerOptions, run_worker
 
     invocation = current()
+    # Before the target: what cannot be a worker must not start the embedded server.
+    options = WorkerOptions(
+        dsn="",
+        sql_sessions=sql_sessions,
+        python_slots=python_slots,
+        lease=lease,
+        name=name,
+        until_idle=until_idle,
+        json_logs=invocation.is_json,
+    )
     target = resolve_target(invocation, writes=True)
     with open_client(target, "pgdurable worker start"):
         pass
     invocation.note(f"worker on {target.place}: {sql_sessions} SQL sessions, {python_slots} processes")
-    run_worker(
-        WorkerOptions(
-            dsn=target.dsn,
-            sql_sessions=sql_sessions,
-            python_slots=python_slots,
-            lease=lease,
-            name=name,
-            until_idle=until_idle,
-            json_logs=invocation.is_json,
-        )
-    )
+    run_worker(replace(options, dsn=target.dsn))
     return exits.DONE

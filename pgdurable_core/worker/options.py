@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
+
+from pgdurable_core.errors import UsageError
 
 WorkerState = Literal["starting", "running", "draining", "stopped"]
+
+SHORTEST_LEASE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class WorkerOptions:
     held without a heartbeat. `logins` says for a role how to log in as it: a DSN or a reference (`env:`, `file:`,
     `cmd:`). With `until_idle` the worker drains when there is nothing to do and no timer is set. `parent_pipe` is a
     descriptor whose end means the same as the parent's death. `on_event` is called from several
-    threads and must not raise.
+    threads and must not raise. Raises UsageError for what makes no worker.
     """
 
     dsn: str
@@ -41,6 +46,17 @@ class WorkerOptions:
     parent_pipe: int | None = None
     logins: Mapping[str, str] = field(default_factory=dict)
     on_event: Callable[[WorkerEvent], None] | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.lease) and self.lease >= SHORTEST_LEASE):
+            raise UsageError(
+                f"the lease must be a finite number of seconds, at least {SHORTEST_LEASE:g}, not {self.lease:g}"
+            )
+        for what, count in (("SQL sessions", self.sql_sessions), ("processes", self.python_slots)):
+            if count < 0:
+                raise UsageError(f"the number of {what} must be 0 or more, not {count}")
+        if self.sql_sessions + self.python_slots == 0:
+            raise UsageError("a worker needs at least one SQL session or process", hint="--sql 1 or --python 1")
 
     @property
     def session_slots(self) -> int:

@@ -15,6 +15,7 @@ from pgdurable_core.worker.supervisor import Worker
 
 PARENT_EVERY = 0.25
 STILL_ALIVE = 0.5
+SECOND_SIGNAL = "a second Ctrl-C or SIGTERM stops them at once"
 
 
 def run_worker(options: WorkerOptions) -> int:
@@ -22,8 +23,8 @@ def run_worker(options: WorkerOptions) -> int:
 
     The first SIGTERM or SIGINT drains, the second stops at once. With `die_with_parent` the worker stops when its
     parent is gone; the kernel's own signal for that (PR_SET_PDEATHSIG) also comes when only the parent's thread has
-    ended, so the parent is watched instead. Raises UsageError for options that make no worker, and what the database
-    refused when it cannot be served. Must be called in the main thread.
+    ended, so the parent is watched instead. Raises what the database refused when it cannot be served, and a fault of
+    ours that ended the worker. Must be called in the main thread.
     """
     worker = Worker(options)
     with _signals(worker):
@@ -45,7 +46,10 @@ def _signals(worker: Worker) -> Iterator[None]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         # In a thread: a handler interrupts code that may hold the very locks that drain and stop take.
         received.append(1)
-        threading.Thread(target=worker.drain if len(received) == 1 else worker.stop).start()
+        threading.Thread(target=drain if len(received) == 1 else worker.stop).start()
+
+    def drain() -> None:
+        worker.drain(note=SECOND_SIGNAL)
 
     received: list[int] = []
     numbers = (signal.SIGTERM, signal.SIGINT)

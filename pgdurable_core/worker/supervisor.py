@@ -28,6 +28,8 @@ TICK_EVERY = 1.0
 UNREGISTER_AFTER = 1.0
 IDLE_FOR = 0.3
 
+# Classes of SQLSTATE that may pass by themselves: connection, resources, operator intervention.
+PASSING = ("08", "53", "57")
 EVERY_LANE = ("sql", "session", "python", "shell")
 
 
@@ -35,12 +37,13 @@ class Worker:
     """A worker in this process. `start` once, then `drain` or `stop`, and `wait`.
 
     It runs steps until it is told not to, through restarts of the server. What makes it end by itself is a refusal that
-    waiting cannot heal (no schema, not allowed, a copied database): then `failure` holds it, and `wait` raises it.
+    waiting cannot heal (no schema, not allowed, a copied database), or a fault of ours: then `failure` holds it, and
+    `wait` raises it.
     """
 
     def __init__(self, options: WorkerOptions) -> None:
         self.options = options
-        self.failure: PgDurableError | None = None
+        self.failure: Exception | None = None
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -76,10 +79,14 @@ class Worker:
         for thread in (*(place.thread for place in self._places), *reversed(self._threads)):
             thread.start()
 
-    def drain(self) -> None:
-        """Claim nothing more and end when the running steps have ended. Repeating it does nothing."""
+    def drain(self, *, note: str = "") -> None:
+        """Claim nothing more and end when the running steps have ended. Repeating it does nothing.
+
+        `note` is told with it: how whoever asked for this can ask for more.
+        """
         if not self._shared.draining.is_set():
-            self._shared.journal.tell("drain", "draining: running steps may finish, nothing new is claimed")
+            told = "draining: running steps may finish, nothing new is claimed"
+            self._shared.journal.tell("drain", f"{told}; {note}" if note else told)
         self._shared.drain()
         self._wake()
 
@@ -139,32 +146,58 @@ class Worker:
             os.write(self._wake_write, b"x")
 
     def _supervise(self) -> None:
-        backoff = Backoff()
         try:
-            while not self._is_over():
-                try:
-                    self._round()
-                    backoff.reset()
-                except (DatabaseUnavailableError, DrainingError, psycopg.Error) as trouble:
-                    self._shared.journal.trouble("supervisor", trouble)
-                    self._pause(backoff.next())
-                except PgDurableError as refused:
-                    if self._was_ready.is_set():
-                        self._shared.journal.trouble("supervisor", refused)
-                        self._pause(backoff.next())
-                    else:
-                        self.failure = refused
-                        self.stop()
+            try:
+                self._rounds()
+            except Exception as failure:  # whatever it is: a worker that lost this thread looks well and does nothing
+                self.failure = failure
+                self.stop()
+                self._join_places()
             self._farewell()
+        except Exception as fault:
+            self.failure = self.failure or fault
         finally:
             self._shared.stop()
             self._ear.close()
-            for place in self._places:
-                place.thread.join()
+            self._join_places()
             self._ended.set()
             self._was_ready.set()
             for descriptor in (self._wake_read, self._wake_write):
                 os.close(descriptor)
+
+    def _rounds(self) -> None:
+        """Go round until the worker is over. Raises what waiting cannot heal."""
+        backoff = Backoff()
+        while not self._is_over():
+            try:
+                self._round()
+                backoff.reset()
+            except (PgDurableError, psycopg.Error) as trouble:
+                if not self._was_ready.is_set():
+                    self._raise_refusal(trouble)
+                self._shared.journal.trouble("supervisor", trouble)
+                self._pause(backoff.next())
+
+    def _raise_refusal(self, trouble: PgDurableError | psycopg.Error) -> None:
+        """Raise a trouble that waiting cannot heal, in our words when it is the server's."""
+        if isinstance(trouble, PgDurableError):
+            if not isinstance(trouble, (DatabaseUnavailableError, DrainingError)):
+                raise trouble
+            return
+        if trouble.sqlstate is None or trouble.sqlstate.startswith(PASSING):
+            return
+        hint = trouble.diag.message_hint
+        if isinstance(trouble, psycopg.errors.InsufficientPrivilege):
+            login = self._shared.role.replace("'", "''")
+            hint = f"the owner of df lets it work for a role: select df.grant_worker('{login}', 'role')"
+        message = trouble.diag.message_primary or str(trouble).strip()
+        raise SchemaError(
+            message, detail=trouble.diag.message_detail, hint=hint, sqlstate=trouble.sqlstate
+        ) from trouble
+
+    def _join_places(self) -> None:
+        for place in self._places:
+            place.thread.join()
 
     def _is_over(self) -> bool:
         return self._shared.draining.is_set() and not any(place.thread.is_alive() for place in self._places)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from commands import Pgdurable
+from server import Database
 
 from pgdurable_core.cli.app import COMMANDS, cli
 
@@ -97,6 +98,38 @@ def test_reading_where_nothing_was_made_yet_starts_nothing(fresh: Pgdurable) -> 
     assert said.status == 2
     assert "there is no embedded database yet" in said.err
     assert list(fresh.home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--lease", "nan"], "the lease must be a finite number of seconds, at least 1, not nan"),
+        (["--lease", "inf"], "the lease must be a finite number of seconds, at least 1, not inf"),
+        (["--lease", "0"], "the lease must be a finite number of seconds, at least 1, not 0"),
+        (["--lease", "soon"], "'soon' is not a valid float"),
+        (["--sql", "-1"], "the number of SQL sessions must be 0 or more, not -1"),
+        (["--python", "-2"], "the number of processes must be 0 or more, not -2"),
+        (["--python", "1.5"], "'1.5' is not a valid integer"),
+        (["--sql", "0", "--python", "0"], "a worker needs at least one SQL session or process"),
+    ],
+)
+def test_a_worker_that_could_do_nothing_is_refused_before_anything_starts(
+    fresh: Pgdurable, arguments: list[str], words: str
+) -> None:
+    said = fresh("worker", *arguments)
+    assert (said.status, said.out) == (2, "")
+    assert words in said.err
+    assert list(fresh.home.iterdir()) == []
+
+
+def test_a_worker_without_rights_ends_with_3_and_says_how_they_are_granted(
+    pgdurable: Pgdurable, database: Database
+) -> None:
+    stranger = database.server.create_role()
+    said = pgdurable("worker", "--until-idle", "--dsn", database.dsn_as(stranger), timeout=30)
+    assert said.status == 3
+    assert "permission denied for schema df" in said.err
+    assert f"select df.grant_worker('{stranger}', 'role')" in said.err
 
 
 def walk(command: click.Command, path: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -16,7 +16,7 @@ import pytest
 from server import Database
 from worker_steps import gone, read_pid
 
-from pgdurable_core.errors import SchemaError
+from pgdurable_core.errors import SchemaError, UsageError
 from pgdurable_core.worker import Worker, WorkerEvent, WorkerOptions
 
 FAKE = (Path(__file__).parent / "fake_engine.sql").read_text()
@@ -250,8 +250,104 @@ def test_a_database_without_the_engine_is_refused(empty_database: Database) -> N
         worker.wait(20)
 
 
+@pytest.mark.parametrize("until_idle", [False, True])
+def test_a_role_without_rights_is_refused_and_told_how_it_gets_them(bench: Bench, until_idle: bool) -> None:
+    stranger = bench.database.server.create_role()
+    dsn = bench.database.dsn_as(stranger)
+    worker = Worker(WorkerOptions(dsn, until_idle=until_idle, on_event=bench.events.append))
+    worker.start()
+    with pytest.raises(SchemaError, match="permission denied for schema df") as refused:
+        worker.wait(20)
+    assert (refused.value.exit_code, refused.value.sqlstate) == (3, "42501")
+    assert f"select df.grant_worker('{stranger}', 'role')" in (refused.value.hint or "")
+    assert not worker.wait_ready(1)
+
+
+def test_another_refusal_before_the_first_lease_ends_the_worker_in_the_words_of_the_server(bench: Bench) -> None:
+    bench.database.execute("drop function df.register_worker")
+    worker = Worker(WorkerOptions(bench.database.dsn, on_event=bench.events.append))
+    worker.start()
+    with pytest.raises(SchemaError, match=r"function df\.register_worker") as refused:
+        worker.wait(20)
+    assert refused.value.sqlstate == "42883"
+    assert "grant_worker" not in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("sqlstate", ["08006", "53200", "57014"])
+def test_what_waiting_can_heal_is_waited_for(bench: Bench, sqlstate: str) -> None:
+    register = "df.register_worker(name text, host text, pid int, version text, lease interval) returns bigint"
+    bench.database.execute(
+        f"""
+        create sequence df.tries;
+        create or replace function {register} language plpgsql as $$
+        begin
+            if nextval('df.tries') < 3 then raise exception 'not yet' using errcode = '{sqlstate}'; end if;
+            return 1;
+        end $$
+        """
+    )
+    assert bench.worker().wait_ready(20)
+
+
+def test_a_refusal_after_the_first_lease_is_waited_out(bench: Bench) -> None:
+    worker = bench.worker(lease=2.0)
+    assert worker.wait_ready(10)
+    bench.database.execute("alter function df.register_worker rename to hidden; update df.workers set is_known = false")
+    until(lambda: any(event.kind == "trouble" and "register_worker" in event.message for event in bench.events))
+    bench.database.execute("alter function df.hidden rename to register_worker")
+    assert bench.wait(bench.put("shell", command="true"), "completed") == "completed"
+
+
+def test_a_fault_of_the_supervisor_ends_the_worker_gives_its_claims_back_and_is_raised(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "pid"
+    token = bench.put("shell", command=f"echo $$ > {out}; sleep 60")
+    worker = Worker(WorkerOptions(bench.database.dsn, on_event=bench.events.append))
+    worker.start()
+    pid = read_pid(out)
+    bench.wait(token, "running")
+
+    def broken() -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(worker, "_tell_sleepers", broken)
+    worker._wake()
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        worker.wait(20)
+    assert worker.status().state == "stopped"
+    assert gone(pid)
+    assert bench.state(token) == "ready"
+
+
+def test_the_process_of_a_worker_that_failed_does_not_end_with_0(bench: Bench) -> None:
+    broken = PROCESS.replace("options =", "Worker._beat = None\noptions =")
+    assert broken != PROCESS
+    with process(bench, code=broken) as running:
+        assert running.wait(20) not in (0, None)
+        assert running.stderr is not None
+        assert "TypeError" in running.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"lease": float("nan")}, "lease"),
+        ({"lease": float("inf")}, "lease"),
+        ({"lease": 0.5}, "lease"),
+        ({"sql_sessions": -1}, "SQL sessions"),
+        ({"python_slots": -1}, "processes"),
+        ({"sql_sessions": 0, "python_slots": 0}, "at least one"),
+    ],
+)
+def test_options_that_make_no_worker_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        WorkerOptions("host=nowhere", **options)
+
+
 PROCESS = """
 import sys
+from pgdurable_core.worker.supervisor import Worker
 from pgdurable_core.worker import WorkerOptions, run_worker
 dies = "die" in sys.argv
 options = WorkerOptions(sys.argv[1], sql_sessions=1, python_slots=1, json_logs=True, die_with_parent=dies)
@@ -259,10 +355,10 @@ sys.exit(run_worker(options))
 """
 
 
-def process(bench: Bench, *extra: str) -> subprocess.Popen[str]:
+def process(bench: Bench, *extra: str, code: str = PROCESS) -> subprocess.Popen[str]:
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(
-        [sys.executable, "-c", PROCESS, bench.database.dsn, *extra], env=env, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, bench.database.dsn, *extra], env=env, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -278,10 +374,12 @@ def test_the_first_signal_drains_the_second_stops(bench: Bench, tmp_path: Path) 
         running.send_signal(signal.SIGINT)
         assert running.wait(10) == 0
         assert running.stderr is not None
-        events = [json.loads(line)["event"] for line in running.stderr]
+        told = [json.loads(line) for line in running.stderr]
     assert gone(pid)
     assert bench.state(token) == "ready"
-    assert [event for event in events if event != "trouble"] == ["ready", "drain", "step", "stopped"]
+    assert [event["event"] for event in told if event["event"] != "trouble"] == ["ready", "drain", "step", "stopped"]
+    [drain] = [event["message"] for event in told if event["event"] == "drain"]
+    assert "a second Ctrl-C or SIGTERM stops them at once" in drain
 
 
 def test_sigkill_of_the_worker_ends_its_children(bench: Bench, tmp_path: Path) -> None:
