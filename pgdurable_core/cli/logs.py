@@ -12,6 +12,7 @@ from pgdurable_core.cli.invocation import Invocation, common_options, current
 from pgdurable_core.cli.target import open_client, resolve_target
 from pgdurable_core.cli.watching import short_id
 from pgdurable_core.engine import Client, InstanceRow, LogRow
+from pgdurable_core.errors import NotFoundError
 
 LOOK_EVERY = 0.5
 
@@ -35,6 +36,12 @@ def logs(instance: str, step: str | None, follow: bool) -> None:
     target = resolve_target(invocation, writes=False)
     with open_client(target) as client:
         row = client.find_instance(instance)
+        known = {each.key for each in client.steps(row.instance_id)}
+        if step is not None and step not in known:
+            raise NotFoundError(
+                f"{row.workflow} {short_id(row.instance_id)} has no step {step}",
+                hint=f"its steps: {', '.join(sorted(known))}",
+            )
         last = _print_new(invocation, client, row, step, 0)
         while follow and not client.instance(row.instance_id).is_finished:
             time.sleep(LOOK_EVERY)

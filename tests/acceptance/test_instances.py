@@ -197,6 +197,10 @@ def test_logs_show_what_steps_printed(on: Run) -> None:
     assert "nothing" not in everything.err.lower()
     quiet = started(on, "good")
     assert on("logs", quiet).err == f"Note      good {quiet[:8]} has not printed anything\n"
+    missing = on("logs", instance_id, "shel")
+    assert missing.status == 1
+    assert "has no step shel" in missing.err
+    assert "shell" in missing.err
 
 
 def test_an_unknown_instance_or_workflow_is_the_answer_no(on: Run) -> None:
