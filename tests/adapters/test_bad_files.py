@@ -81,6 +81,57 @@ FILES = {
     "strange.py": HEAD + "with DAG('für.alle'):\n    EmptyOperator(task_id='größe') >> EmptyOperator(task_id='c')\n",
 }  # fmt: skip
 
+# How a value from a missing module gets into a task: what comes before the DAG, and the operator's arguments.
+STUBBED = {
+    "f_string": ("", "sql=f'select * from {tbl}'"),
+    "f_repr": ("", "sql=f'select * from {tbl!r}'"),
+    "f_width": ("", "sql=f'select * from {tbl:>40}'"),
+    "f_cut": ("", "sql=f'select {tbl:.0}1'"),
+    "percent": ("", "sql='select * from %s' % tbl"),
+    "percent_r": ("", "sql='select * from %r' % (tbl,)"),
+    "format": ("", "sql='select * from {}'.format(tbl)"),
+    "format_map": ("", "sql='select * from {t.x}'.format_map({'t': tbl})"),
+    "str": ("", "sql='select * from ' + str(tbl)"),
+    "repr": ("", "sql='select * from ' + repr(tbl)"),
+    "attribute": ("", "sql='select * from ' + str(tbl.x)"),
+    "joined": ("", "sql='select ' + ', '.join(map(str, [tbl.a, tbl.b]))"),
+    "in_a_list": ("", "sql=f'select {[tbl]}'"),
+    "cut_away": ("", "sql='select ' + str(len(str(tbl)))"),
+    "added": ("", "sql='select * from ' + tbl"),
+    "itself": ("", "sql=tbl"),
+    "library": ("from string import Template\n", "sql=Template('select * from $t').substitute(t=tbl)"),
+    "module": ("import nosuch3.deep\n", "sql=f'select * from {nosuch3.deep}'"),
+    "equal": ("", "sql='select 1' if tbl == 3 else 'select 2'"),
+    "equal_right": ("", "sql='select 1' if 3 == tbl else 'select 2'"),
+    "unequal": ("", "sql='select 1' if tbl != 3 else 'select 2'"),
+    "less": ("", "sql='select 1' if tbl < 3 else 'select 2'"),
+    "at_least": ("", "sql='select 1' if 3 <= tbl else 'select 2'"),
+    "in_a_tuple": ("", "sql='select 1' if tbl in ('a', 'b') else 'select 2'"),
+    "in_a_set": ("", "sql='select 1' if tbl in {'a', 'b'} else 'select 2'"),
+    "key": ("", "sql={'a': 'select 1'}.get(tbl, 'select 2')"),
+    "truth": ("", "sql='select 1' if tbl else 'select 2'"),
+    "before": ("name = f'{tbl}'[:0]\n", "sql='select 1' + name"),
+    "autocommit": ("", "sql='select 1', autocommit=tbl"),
+    "parameters": ("", "sql='select %(a)s', parameters={'a': tbl}"),
+    "split": ("", "sql='select 1', split_statements=tbl"),
+    "shared": ("", "sql='select 1', default_args={'autocommit': tbl}"),
+}  # fmt: skip
+FILES |= {
+    f"stub_{name}.py": HEAD
+    + f"from nosuch2 import tbl\n{before}with DAG('stub_{name}'):\n    Q(task_id='t', conn_id='wh', {arguments})\n"
+    for name, (before, arguments) in STUBBED.items()
+}
+FILES["stub_unused.py"] = (
+    HEAD + "import logging\nfrom typing import Optional, Union\nfrom nosuch2 import notify, Row\n"
+    "logging.getLogger('x').info('%s', notify)\n"
+    "def shape(row: Optional[Row], other: Union[Row, None, int]) -> list[Row]:\n    return [row]\n"
+    "class Shown:\n    def __repr__(self):\n        return f'{notify}'\n"
+    "with DAG('stub_unused'):\n"
+    "    Q(task_id='t', conn_id='wh', sql='select 1')\n"
+    "with DAG('stub_shown'):\n"
+    "    Q(task_id='t', conn_id='wh', sql='select 1', parameters={'a': Shown()})\n"
+)
+
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory, needs_airflow: None) -> ReadResult:
@@ -153,6 +204,20 @@ def test_a_stub_that_builds_the_graph_blocks_the_dag(workflows: Mapping[str, Imp
     assert "AF011" in codes(workflows[name])
     assert workflows[name].is_blocked
     assert all(not file.path.endswith(".sql") for file in workflows[name].files)
+
+
+@pytest.mark.parametrize("name", STUBBED)
+def test_what_a_stub_went_into_is_blocked(workflows: Mapping[str, ImportedWorkflow], name: str) -> None:
+    workflow = workflows[f"stub_{name}"]
+    assert codes(workflow) & {"AF011", "AF112", "AF117"}
+    assert workflow.is_blocked
+    assert all(not file.path.endswith(".sql") for file in workflow.files)
+
+
+def test_a_stub_that_shapes_nothing_blocks_nothing(workflows: Mapping[str, ImportedWorkflow]) -> None:
+    assert "AF011" not in codes(workflows["stub_unused"]), "logs and annotations shape no task"
+    assert [repr(step.run) for step in workflows["stub_unused"].graph.steps] == ["Sql(sql='select 1')"]
+    assert workflows["stub_shown"].is_blocked
 
 
 def test_an_optional_import_is_left_to_fail(workflows: Mapping[str, ImportedWorkflow]) -> None:

@@ -81,8 +81,9 @@ _ALL: Final = (
         "blocked",
         "incomplete graph",
         """Something from a module that is not installed was called, iterated,
-        tested for truth or put into an edge while the graph was built. What it would have added is unknown, so the
-        graph cannot be trusted. Install the package, or use --airflow-python.""",
+        tested for truth, compared, written into a text, put into an edge or given to a task while the graph was built.
+        What it would have added is unknown, so the graph cannot be trusted. Install the package, or use
+        --airflow-python.""",
     ),
     _code(
         "AF012",

@@ -211,6 +211,15 @@ def _describe(kind: str, fact: Row) -> str:
             return f"a {kind}"
 
 
+def holds_stub(fact: Fact) -> bool:
+    """Say whether a value from a missing module is in there, itself or as the text the reading makes of one."""
+    if isinstance(fact, str):
+        return "<stub " in fact
+    if isinstance(fact, list):
+        return any(holds_stub(item) for item in fact)
+    return isinstance(fact, dict) and (fact.get("$") == "stub" or any(holds_stub(item) for item in fact.values()))
+
+
 def seconds(fact: Fact) -> float | None:
     """Read a timedelta, or a number of seconds as Airflow takes it."""
     if tag(fact) == "timedelta" and isinstance(fact, dict):

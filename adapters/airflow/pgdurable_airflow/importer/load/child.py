@@ -145,11 +145,16 @@ class Missing:
     taking_part = []
 
 
-def took_part(path, how):
-    site = user_site()
+def took_part(path, how, only_near=False):
+    """Record a use by the author's code, and say whether it was one. `only_near` leaves out what libraries do for it.
+
+    Airflow and `typing` compare, hash and print values on their own; a text they make of one still holds `<stub `.
+    """
+    site = user_site(only_near=only_near)
     if site[0]:
         dag = current_dag()
         Missing.taking_part.append({"stub": path, "how": how, "file": site[0], "line": site[1], "dag": dag})
+    return bool(site[0])
 
 
 def current_dag():
@@ -208,9 +213,26 @@ class Anything:
         return False
 
     def __str__(self):
+        took_part(self._pgd_path, "is written into a text", only_near=True)
         return "<stub %s>" % self._pgd_path
 
     __repr__ = __str__
+
+    def __format__(self, spec):
+        return format(str(self), spec)
+
+    def __eq__(self, other):
+        took_part(self._pgd_path, "is compared", only_near=True)
+        return NotImplemented
+
+    def __hash__(self):
+        took_part(self._pgd_path, "is looked up or used as a key", only_near=True)
+        return id(self)
+
+    def _order(self, other):
+        return False if took_part(self._pgd_path, "is compared") else NotImplemented
+
+    __lt__ = __le__ = __gt__ = __ge__ = _order
 
     def __mro_entries__(self, bases):
         took_part(self._pgd_path, "is subclassed")
@@ -267,6 +289,9 @@ def make_stub_operator(module, name):
 
 
 class StubModule(types.ModuleType):
+    def __repr__(self):
+        return "<stub %s>" % self.__name__
+
     def __getattr__(self, name):
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
@@ -1001,7 +1026,7 @@ def encode(value, depth=0):
         }
     if kind == "ParamsDict":
         return {"$": "dict", "items": [[key, encode(value.get_param(key), depth + 1)] for key in value]}
-    if kind == "ArgNotSet" or repr(value) in ("NOTSET", "<ArgNotSet>"):
+    if kind == "ArgNotSet" or repr_safely(value) in ("NOTSET", "<ArgNotSet>"):
         return {"$": "notset"}
     if kind in ("Asset", "Dataset", "AssetAlias", "DatasetAlias"):
         return {"$": "asset", "name": getattr(value, "name", None), "uri": getattr(value, "uri", None)}
@@ -1049,10 +1074,14 @@ def encode(value, depth=0):
 
 
 def repr_safely(value):
+    uses = len(Missing.taking_part)
     try:
         return repr(value)[:500]
     except Exception as error:
         return "<repr failed: %s>" % type(error).__name__
+    finally:
+        # A class of the file may print a stub; that we asked it to shapes nothing.
+        del Missing.taking_part[uses:]
 
 
 def scrub(text):

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from pgdurable_airflow.importer.facts import TaskFacts
+from pgdurable_airflow.importer.facts import Fact, TaskFacts, holds_stub
 from pgdurable_airflow.importer.rules import bash, control, python, sql
-from pgdurable_airflow.importer.rules.base import take_base_arguments
+from pgdurable_airflow.importer.rules.base import AROUND_A_TASK, take_base_arguments
 from pgdurable_airflow.importer.task import Draft, Refusal, Task
 from pgdurable_core.importing.findings import Home
 
@@ -88,10 +88,26 @@ def convert(task: Task) -> Draft | None:
     take_base_arguments(task)
     try:
         draft = _converted(task)
+        _stubs(task)
     except Refusal:
         return None
     _leftovers(task)
     return draft
+
+
+def _stubs(task: Task) -> None:
+    """Refuse a task that a value from a missing module went into, itself or as text, however it came there."""
+    facts = task.facts
+    given: dict[str, Fact] = {**facts.fields, **facts.attributes, **facts.given, "expand": facts.expand}
+    for name, value in given.items():
+        # What runs around a task is not carried over; that is said already.
+        if name not in AROUND_A_TASK and holds_stub(value):
+            raise task.refuse(
+                "AF011",
+                f"{name} holds a value from a missing module",
+                f"`{name}` holds a value from a module that is not installed.",
+                "Install the package, or use --airflow-python.",
+            )
 
 
 def _converted(task: Task) -> Draft:

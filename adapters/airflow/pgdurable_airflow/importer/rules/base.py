@@ -48,6 +48,8 @@ _CALLBACKS: Final = (
     "on_skipped_callback",
 )
 
+# Functions called around a task, each with a finding of its own.
+AROUND_A_TASK: Final = frozenset({*_CALLBACKS, "pre_execute", "post_execute", "run_if", "skip_if"})
 
 # What works while callbacks are not called.
 INSTEAD_OF_CALLBACKS: Final = (
