@@ -17,7 +17,6 @@ declare
     j record;
     v_texts text[];
     v_text text;
-    v_modes text;
     v_mode text;
     v_rows text[];
     v_size bigint;

@@ -31,10 +31,7 @@ declare
     v_hint text;
     v_context text;
 begin
-    get diagnostics v_context = pg_context;      -- as df._alone, without another call
-    if strpos(v_context, 'df_runners.') > 0 or current_setting('transaction_isolation') <> 'read committed' then
-        perform df._alone();
-    end if;
+    v_void := df._alone();
     if a[11] is distinct from '@functions@' then       -- replaced meanwhile: df._turn hands everything back
         return array[null, a[2]];
     end if;

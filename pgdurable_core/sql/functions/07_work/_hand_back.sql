@@ -12,7 +12,10 @@ set enable_seqscan = off
 as $$
 declare
     w text[] := array_fill(null::text, array[42]);
-    v_own bigint[] := array(select s.session_id from df._sessions s where s.pid = pg_backend_pid() and s.login = session_user);
+    -- not what an earlier backend of the same number left: that one died, and df._recover says what follows
+    v_own bigint[] := array(select s.session_id from df._sessions s join pg_stat_activity a on a.pid = s.pid
+        and (a.backend_start is null or a.backend_start = s.backend_start)
+        where s.pid = pg_backend_pid() and s.login = session_user);
 begin
     update df._steps t
     set state = 'ready', holder = null, started_at = null, deadline_at = null, enq = pg_current_xact_id(), seq = nextval('df._queue_seq'), ready_at = clock_timestamp()
