@@ -69,6 +69,7 @@ class TestServer:
             # Copying files is four times as fast where fsync is off; elsewhere it would force a checkpoint.
             strategy = " strategy file_copy" if self.private else ""
             self.run("create database {} owner {} template {}" + strategy, name, owner, template)
+            Database(self, name, owner).say_what_it_is()
         return Database(self, name, owner)
 
     def create_role(self, options: str = "login") -> str:
@@ -180,7 +181,6 @@ def empty_database(server: TestServer) -> Iterator[Database]:
 def database(server: TestServer) -> Iterator[Database]:
     """A database with the engine, marked for tests, owned by an ordinary role."""
     database = server.create_database(server.engine_template())
-    database.say_what_it_is()
     yield database
     database.drop()
 

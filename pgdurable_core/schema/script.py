@@ -94,8 +94,12 @@ $identity$;
 
 
 def record() -> str:
-    """Return the statement that tells the database its environment, endpoint and whether it is for tests."""
+    """Return the statement that tells the database its environment, endpoint and whether it is for tests.
+
+    A copy keeps the names of what it is a copy of until it is adopted.
+    """
     return """
 update df._engine
 set    environment = coalesce(%s, environment), endpoint = coalesce(%s, endpoint), is_test = coalesce(%s, is_test)
+where  df._strayed() is null
 """

@@ -30,7 +30,6 @@ def mortal(request: pytest.FixtureRequest) -> Iterator[TestServer]:
 def mortal_database(mortal: TestServer) -> Iterator[Database]:
     """A database with the engine on the server that may be killed."""
     database = mortal.create_database(mortal.engine_template())
-    database.say_what_it_is()
     yield database
     database.drop()
 

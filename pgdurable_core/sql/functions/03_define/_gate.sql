@@ -20,6 +20,9 @@ begin
         when 'module' then df._set_module(new.caller, new.args)
         when 'connection' then df._set_connection(new.caller, new.args)
         when 'variable' then df._set_variable(new.caller, new.args)
+        when 'purge' then df._purge(new.caller, new.args)
+        when 'purgeable' then df._purgeable(new.caller, new.args)
+        when 'retention' then df._set_retention(new.caller, new.args)
     end;
     perform set_config('df.answer', coalesce(v_answer, ''), true);
     return null;

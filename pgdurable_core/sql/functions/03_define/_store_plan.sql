@@ -18,7 +18,8 @@ begin
         -- what the text alone does not say: how it is compiled, and who bears the names of roles in it now
         'compiler', 1, 'roles', (select jsonb_object_agg(r.name, to_regrole(quote_ident(r.name))::oid::text) from (
             select distinct v #>> '{}' as name from jsonb_path_query(p_document, 'strict $.**.run_as') v) r))::text, 'UTF8'));
-    select p.plan_id into v_plan from df._plans p where p.hash = v_hash order by p.plan_id limit 1;
+    -- held until the version that names it is committed, against purge alone; one that is being purged is as good as gone
+    select p.plan_id into v_plan from df._plans p where p.hash = v_hash order by p.plan_id limit 1 for key share skip locked;
     if v_plan is null then
         insert into df._plans (hash, step_count, sink_count) values (v_hash, 0, 0) returning plan_id into v_plan;
         insert into df._plan_steps

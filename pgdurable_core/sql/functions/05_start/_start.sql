@@ -3,7 +3,8 @@
 -- The instance acts as the workflow's owner; `actor` says who started it. A run_key that is taken
 -- answers with the instance that took it, also when that one is long purged.
 --
--- Raises  PD404 no such workflow; PD403 another's workflow, or a role without a runner; PD400 params.
+-- Locks   the advisory lock 0xDF02 shared, or the version's row for key share: see Lock order.
+-- Raises  PD500 this database is a copy; PD404 no such workflow; PD403 another's workflow, or a role without a runner; PD400 params.
 create or replace function df._start(p_caller regrole, p_args jsonb) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -17,18 +18,28 @@ declare
     v_key text := p_args ->> 'run_key';
     v_settings jsonb := '{}';
     v_role regrole;
+    v_taken text;
     v_missing text;
+    v_guarded boolean;
 begin
-    select x.workflow_id, x.name, x.version, x.created_by, v.plan_id, v.document -> 'params' as params, pl.roles into w
-    from df._workflows x
-    join df._workflow_versions v on v.workflow_id = x.workflow_id and v.version = x.version
-    join df._plans pl on pl.plan_id = v.plan_id
-    where x.namespace = v_namespace and x.name = p_args ->> 'name';
-    if not found then
-        raise exception 'there is no workflow % in namespace %', coalesce(quote_literal(p_args ->> 'name'), 'null'), v_namespace using errcode = 'PD404',
-            hint = coalesce('Known: ' || (select string_agg(x.name, ', ') from (select y.name from df._workflows y where y.namespace = v_namespace order by 1 limit 8) x),
-                'None is deployed yet: pgdurable deploy FILE.');
-    end if;
+    perform df._refuse_copy();
+    loop
+        -- before the version is read, and until the caller commits: purge removes no old version meanwhile
+        v_guarded := pg_try_advisory_xact_lock_shared(57090::bigint << 48) and current_setting('transaction_isolation') = 'read committed';
+        select x.workflow_id, x.name, x.version, x.created_by, v.plan_id, v.document -> 'params' as params, pl.roles into w
+        from df._workflows x
+        join df._workflow_versions v on v.workflow_id = x.workflow_id and v.version = x.version
+        join df._plans pl on pl.plan_id = v.plan_id
+        where x.namespace = v_namespace and x.name = p_args ->> 'name';
+        if not found then
+            raise exception 'there is no workflow % in namespace %', coalesce(quote_literal(p_args ->> 'name'), 'null'), v_namespace using errcode = 'PD404',
+                hint = coalesce('Known: ' || (select string_agg(x.name, ', ') from (select y.name from df._workflows y where y.namespace = v_namespace order by 1 limit 8) x),
+                    'None is deployed yet: pgdurable deploy FILE.');
+        end if;
+        exit when v_guarded;
+        perform from df._workflow_versions v where v.workflow_id = w.workflow_id and v.version = w.version for key share;
+        exit when found;
+    end loop;
     if not df._may(p_caller, w.created_by) then
         raise exception 'workflow % belongs to %', w.name, w.created_by using errcode = 'PD403', hint = format('grant %s to %s', w.created_by, p_caller);
     end if;
@@ -42,10 +53,15 @@ begin
                 hint = 'Encode what is outside of it, or use a hash.';
         end if;
         v_id := df._instance_id(nextval('df._instance_ids'));
-        insert into df._run_keys (workflow_id, run_key, instance_id) values (w.workflow_id, v_key, v_id) on conflict do nothing;
-        if not found then
-            return (select k.instance_id from df._run_keys k where k.workflow_id = w.workflow_id and k.run_key = v_key);
-        end if;
+        loop
+            insert into df._run_keys (workflow_id, run_key, instance_id) values (w.workflow_id, v_key, v_id) on conflict do nothing;
+            exit when found;
+            v_taken := (select k.instance_id from df._run_keys k where k.workflow_id = w.workflow_id and k.run_key = v_key);
+            if v_taken is not null then
+                return v_taken;
+            end if;
+            -- its time ran out between the two statements
+        end loop;
     else
         v_id := df._instance_id(nextval('df._instance_ids'));
     end if;

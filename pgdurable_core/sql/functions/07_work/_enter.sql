@@ -27,6 +27,7 @@ begin
         raise exception 'worker % is not registered by this login', p_worker using errcode = 'PD403',
             hint = 'Leave the argument out, or call df.register_worker(...) first.';
     end if;
+    perform df._refuse_copy();
     select g.epoch, g.draining into e from df._engine g;
     if e.draining then
         raise exception 'the engine is draining for an upgrade' using errcode = 'PD503', hint = 'Try again in a moment.';

@@ -20,6 +20,13 @@ begin
         select from df._steps s where s.instance_id = i.instance_id and s.state in ('failed', 'upstream_failed')) then
         raise exception 'instance % is completed; nothing in it failed', i.instance_id using errcode = 'PD409', hint = 'Start a new instance.';
     end if;
+    if p_args ->> 'kind' = 'retry' then
+        -- until the caller commits: purge passes it by, and no engine write meets this lock
+        perform from df._instances x where x.instance_id = i.instance_id for key share skip locked;
+        if not found then
+            raise exception 'instance % is being purged', i.instance_id using errcode = 'PD409', hint = 'Start a new instance.';
+        end if;
+    end if;
     insert into df._commands (instance_id, kind, args, submitted_by, actor, reason, traceparent)
     values (i.instance_id, p_args ->> 'kind', '{}', p_caller, p_args ->> 'actor', p_args ->> 'reason', p_args ->> 'traceparent');
     perform df._wake('{1}', true);

@@ -21,7 +21,9 @@ declare
     v_maps integer[];
 begin
     select x.state, x.plan_id, x.generation into i from df._instances x where x.instance_id = p_instance;
-    if i.state not in ('completed', 'failed', 'cancelled') then
+    if not found then
+        return 'the instance is gone';
+    elsif i.state not in ('completed', 'failed', 'cancelled') then
         return 'the instance is ' || i.state;
     end if;
     select count(*) into v_open from df._steps s where s.instance_id = p_instance and s.state in ('ready', 'running', 'sleeping', 'retrying');

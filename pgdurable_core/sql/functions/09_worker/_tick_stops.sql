@@ -7,6 +7,7 @@ declare
     v_count integer;
     a record;
 begin
+    perform df._refuse_copy();
     perform pg_stat_clear_snapshot();
     insert into df._stops (token, session_id, worker_id, instance_id, reason)
     select s.seq, s.holder, s.worker_id, s.instance_id, case when i.state in ('pending', 'running') then 'timeout' else 'cancel' end

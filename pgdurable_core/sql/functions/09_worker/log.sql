@@ -27,6 +27,13 @@ begin
     if not found then
         return 0;
     end if;
+    -- of an instance that ended: until these lines are committed purge passes it by; there are no other writers to meet
+    if exists (select from df._instances i where i.instance_id = $1 and i.finished_at is not null) then
+        perform from df._instances i where i.instance_id = $1 for key share skip locked;
+        if not found then
+            return 0;
+        end if;
+    end if;
     select count(*) into v_have from df._logs l where l.instance_id = $1 and l.scope_id = $2 and l.step = $3 and l.token = $4;
     select e.max_log_lines into v_most from df._engine e;
     insert into df._logs (instance_id, scope_id, step, attempt, token, stream, line)

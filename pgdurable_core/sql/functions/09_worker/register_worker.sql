@@ -6,6 +6,7 @@ as $$
 declare
     v_id bigint;
 begin
+    perform df._refuse_copy();
     insert into df._workers (name, host, pid, version, login, lease, lease_until)
     values (name, host, pid, version, session_user, lease, clock_timestamp() + lease) returning worker_id into v_id;
     return v_id;

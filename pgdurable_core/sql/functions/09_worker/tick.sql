@@ -13,6 +13,9 @@ begin
     set transaction isolation level read committed, read write;
     perform df._tick_promote();
     commit;
+    set transaction isolation level read committed, read write;
+    perform df._tick_purge();
+    commit;
 end
 $$;
-comment on procedure df.tick() is 'promote due timers, recover what dead sessions and workers held, mark what runs too long; run it alone, in autocommit';
+comment on procedure df.tick() is 'promote due timers, recover what dead sessions and workers held, mark what runs too long, purge what df.set_retention says; run it alone, in autocommit';

@@ -10,6 +10,7 @@ declare
     v_name text := format('df_runners.run_%s', p_role::oid);
     v_role text := p_role::text;
 begin
+    insert into df._role_oids (role, was) values (p_role, p_role::oid) on conflict do nothing;
     if df._runner(p_role) is not null then
         return df._runner(p_role);      -- made before; its workers keep their right to it
     end if;

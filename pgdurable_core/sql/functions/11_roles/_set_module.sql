@@ -17,7 +17,8 @@ begin
     if octet_length(p_args ->> 'content') > 4194304 then
         raise exception 'module % is larger than 4 MiB', p_args ->> 'name' using errcode = 'PD413';
     end if;
-    insert into df._modules (name, sha256, content, created_by) values (p_args ->> 'name', v_sha, p_args ->> 'content', p_caller) on conflict do nothing;
+    insert into df._modules as m (name, sha256, content, created_by) values (p_args ->> 'name', v_sha, p_args ->> 'content', p_caller)
+    on conflict (name, sha256) do update set unused_since = null where m.unused_since is not null;
     return v_sha;
 end
 $$;

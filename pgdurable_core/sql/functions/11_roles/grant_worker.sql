@@ -24,7 +24,7 @@ begin
         select p.oid::regprocedure::text as signature, p.prokind from pg_proc p
         where p.pronamespace = 'df'::regnamespace and p.proname in ('work', 'tick', 'signal_stops', 'claim_step', 'fail_step', 'skip_step', 'complete_step',
             'session_text', 'log', 'stopped', 'beat', 'register_worker', 'unregister_worker', 'sleep_worker', 'wake_worker', 'get_module', 'has_work', 'next_due',
-            'version', '_ask', '_me', '_enter', '_need_commits', '_backend_start', '_turn', '_ahead', '_leave', '_clean', '_own_since', '_watch_client', '_tick_stops', '_tick_recover', '_tick_promote', '_due_stops')
+            'version', '_ask', '_me', '_enter', '_need_commits', '_backend_start', '_turn', '_ahead', '_leave', '_clean', '_own_since', '_watch_client', '_tick_stops', '_tick_recover', '_tick_promote', '_tick_purge', '_due_stops')
     loop
         execute format('grant execute on %s %s to %s', case f.prokind when 'p' then 'procedure' else 'function' end, f.signature, v_worker::text);
     end loop;

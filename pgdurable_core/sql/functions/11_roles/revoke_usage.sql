@@ -21,6 +21,7 @@ begin
     execute format('drop function if exists df_runners.run_%s(text, bigint, integer, bigint)', v_role::oid);
     delete from df._worker_roles w where w.role = v_role or w.worker = v_role;
     delete from df._roles r where r.role = v_role;
+    delete from df._role_oids o where o.role = v_role;
     raise notice 'revoked df usage privileges from "%"', p_role;
 end
 $$;
