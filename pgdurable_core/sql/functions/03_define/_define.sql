@@ -64,7 +64,7 @@ begin
         p_args ->> 'actor', p_args ->> 'reason', p_args ->> 'traceparent');
     update df._workflows x set version = w.version where x.workflow_id = w.workflow_id;
     update df._modules m set unused_since = null
-    where m.unused_since is not null and replace(v_doc -> 'modules' ->> m.name, 'sha256:', '') = m.sha256;
+    where m.unused_since is not null and v_doc -> 'modules' ->> m.name = 'sha256:' || m.sha256;
     insert into df._events (workflow_id, kind, actor, submitted_by, reason, traceparent, detail)
     values (w.workflow_id, case when w.version = 1 then 'workflow_created' else 'workflow_changed' end, p_args ->> 'actor', p_caller,
         p_args ->> 'reason', p_args ->> 'traceparent', jsonb_build_object('version', w.version));

@@ -13,7 +13,7 @@ declare
     v_count integer := 0;
 begin
     for r in
-        select m.name, m.sha256, m.unused_since, m.name || ' ' || m.sha256 = any(v_pins) or m.name || ' sha256:' || m.sha256 = any(v_pins) as is_pinned
+        select m.name, m.sha256, m.unused_since, m.name || ' sha256:' || m.sha256 = any(v_pins) as is_pinned
         from df._modules m for update skip locked
     loop
         if r.is_pinned or r.unused_since is null then

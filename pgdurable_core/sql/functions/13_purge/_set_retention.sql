@@ -20,8 +20,8 @@ begin
         insert into df._retention as r (namespace, workflow, keep, keep_keys, set_by) values (v_namespace, v_workflow, v_keep, v_keep_keys, p_args ->> 'actor')
         on conflict (namespace, workflow) do update set keep = excluded.keep, keep_keys = excluded.keep_keys, set_by = excluded.set_by, set_at = clock_timestamp();
     end if;
-    return concat_ws(' ', case when v_workflow <> '' then v_namespace || '/' || v_workflow when v_namespace <> '' then v_namespace else 'everything' end,
-        case when v_keep is not null then 'is purged ' || v_keep || ' after its end' when v_keep_keys is null then 'is kept as the next wider rule says' end,
+    return concat_ws(', ', case when v_workflow <> '' then v_namespace || '/' || v_workflow when v_namespace <> '' then v_namespace else 'everything' end
+            || case when v_keep is not null then ' is purged ' || v_keep || ' after its end' else ' is kept as the next wider rule says' end,
         case when v_keep_keys is not null then 'run keys are kept for ' || v_keep_keys end);
 end
 $$;
