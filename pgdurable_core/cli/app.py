@@ -34,6 +34,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "workflows": "workflows:workflows",
     "pause": "workflows:pause",
     "resume": "workflows:resume",
+    "purge": "purge:purge",
+    "adopt": "adopt:adopt",
     "worker": "worker:worker",
     "db": "db:db",
     "schema": "installation:schema",

@@ -9,7 +9,7 @@ import click
 from pgdurable_core.cli import exits
 from pgdurable_core.cli.invocation import Invocation, common_options, current
 from pgdurable_core.cli.target import DeclinedError, Target, ask, resolve_target
-from pgdurable_core.engine import Client, connect
+from pgdurable_core.engine import Client, Connection, connect
 from pgdurable_core.schema import (
     Identity,
     dependants,
@@ -56,8 +56,7 @@ def ensure_engine(invocation: Invocation, target: Target, *, quiet: bool) -> Non
     """Install or update the engine in a target and say what that did; `quiet` leaves `unchanged` unsaid."""
     with connect(target.dsn) as connection:
         server = Client(connection).server()
-        endpoint = target.place if target.is_embedded else f"{connection.info.host}:{connection.info.port}"
-        identity = Identity(environment=target.name or None, endpoint=endpoint)
+        identity = Identity(environment=target.name or None, endpoint=endpoint_of(target, connection))
         with invocation.err.status("installing schema df"):
             done = install(connection, identity=identity)
     if invocation.is_json and not quiet:
@@ -66,6 +65,11 @@ def ensure_engine(invocation: Invocation, target: Target, *, quiet: bool) -> Non
         )
     elif not quiet or done.outcome != "unchanged":
         invocation.say("Schema", f"{done} in {server.database}, PostgreSQL {server.version}, role {server.role}")
+
+
+def endpoint_of(target: Target, connection: Connection) -> str:
+    """Say where a database is reached, as it is to say of itself."""
+    return target.place if target.is_embedded else f"{connection.info.host}:{connection.info.port}"
 
 
 @click.group()

@@ -91,6 +91,14 @@ def start(
             reason=reason,
             namespace=namespace,
         )
+        key = None if run_key is None else client.run_key(name, run_key, namespace)
+        if key is not None and key.purged_end_at is not None:
+            invocation.say("Run", f"{name} {short_id(instance_id)} had this run key; it is {key.status}, and purged")
+            if invocation.is_json:
+                invocation.put_json({"instance_id": instance_id, "status": key.status, "purged": True})
+            else:
+                invocation.put(instance_id)
+            return exits.DONE if key.status == "completed" or not wait else exits.NO
         is_attended = any(worker.is_alive for worker in client.workers())
         if not is_attended:
             invocation.say("Note", f"no worker is alive there; pgdurable worker{target.flag}")

@@ -13,7 +13,7 @@ from typing import Literal
 import click
 from psycopg.conninfo import conninfo_to_dict
 
-from pgdurable_core.cli.invocation import Invocation
+from pgdurable_core.cli.invocation import Invocation, current
 from pgdurable_core.cli.project import EMBEDDED, Environment, Project, find_project, resolve_reference
 from pgdurable_core.embedded import EMBEDDED_VERSION, Embedded, home_folder
 from pgdurable_core.engine import Client, connect
@@ -98,7 +98,10 @@ def _embedded(invocation: Invocation, project: Project, environment: Environment
 
 @contextmanager
 def open_client(target: Target, application_name: str = "pgdurable") -> Iterator[Client]:
-    """Connect to a target that must hold the engine. Raises SchemaError when it does not."""
+    """Connect to a target that must hold the engine, and say so when it is a copy that nobody has adopted.
+
+    Raises SchemaError when there is no engine.
+    """
     with connect(target.dsn, application_name=application_name) as connection:
         standing = look(connection)
         refuse_foreign(standing)
@@ -107,7 +110,15 @@ def open_client(target: Target, application_name: str = "pgdurable") -> Iterator
                 f"there is no engine in {target.place}, database {standing.database}",
                 hint=f"pgdurable init{target.flag}",
             )
-        yield Client(connection)
+        client = Client(connection)
+        original = client.copied_from()
+        if original is not None:
+            current().say(
+                "Copy",
+                f"this database is a copy of {original}",
+                f"nothing runs in it until its owner says what it is: pgdurable adopt move|copy{target.flag}",
+            )
+        yield client
 
 
 def find_workflow(client: Client, text: str, namespace: str) -> tuple[str, str]:

@@ -59,6 +59,23 @@ EXPLAIN: Final = "select df.explain(%s)"
 PAUSE_WORKFLOW: Final = "select df.pause_workflow(%s, namespace => %s, reason => %s)"
 RESUME_WORKFLOW: Final = "select df.resume_workflow(%s, namespace => %s, reason => %s)"
 
+# What is kept, and what a copy of a database is.
+PURGEABLE: Final = """
+select what, in_namespace, of_workflow, count, oldest
+from   df.purgeable(%(older_than)s, %(workflow)s, %(namespace)s, %(keep_keys)s)
+"""
+PURGE: Final = """
+call df.purge(%(older_than)s, %(workflow)s, %(namespace)s, %(keep_keys)s, max_seconds => %(max_seconds)s)
+"""
+RUN_KEY: Final = """
+select run_key, instance_id, status, purged_end_at
+from   df.run_keys where workflow = %s and run_key = %s and namespace = %s
+"""
+# An engine of an older schema does not know; it refuses nothing either.
+KNOWS_COPIES: Final = "select pg_catalog.to_regprocedure('df.copied_from()') is not null"
+COPIED_FROM: Final = "select df.copied_from()"
+ADOPT: Final = "select df.adopt(%s, what => %s)"
+
 # What a deployment stores.
 SET_MODULE: Final = "select df.set_module(%s, %s)"
 GET_MODULE: Final = "select df.get_module(%s, %s)"

@@ -21,7 +21,10 @@ from pgdurable_core.engine.rows import (
     InstanceStatus,
     LateRow,
     LogRow,
+    PurgeableRow,
+    Purged,
     QueueRow,
+    RunKeyRow,
     ServerRow,
     StepRow,
     WorkerRow,
@@ -224,6 +227,60 @@ class Client:
     def queue(self) -> QueueRow:
         """Return how many steps are ready to run, and since when the oldest is."""
         return QueueRow(*self._one(calls.QUEUE))
+
+    # What is kept.
+
+    def purgeable(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        workflow: str | None = None,
+        namespace: str | None = None,
+        keep_keys: timedelta | None = None,
+    ) -> list[PurgeableRow]:
+        """List what `purge` would remove; without an age, what the rules of retention say."""
+        values = {"older_than": older_than, "workflow": workflow, "namespace": namespace, "keep_keys": keep_keys}
+        return [PurgeableRow(*row) for row in self._all(calls.PURGEABLE, values)]
+
+    def purge(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        workflow: str | None = None,
+        namespace: str | None = None,
+        keep_keys: timedelta | None = None,
+        max_seconds: float = 60.0,
+    ) -> Purged:
+        """Remove what ended longer ago, in transactions of its own, for about so many seconds."""
+        values = {
+            "older_than": older_than,
+            "workflow": workflow,
+            "namespace": namespace,
+            "keep_keys": keep_keys,
+            "max_seconds": Decimal(max_seconds),
+        }
+        return Purged(**self._one(calls.PURGE, values)[0])
+
+    def run_key(self, workflow: str, run_key: str, namespace: str = DEFAULT_NAMESPACE) -> RunKeyRow | None:
+        """Say which instance a run key started, purged or not; None for a key that is not known, or no more."""
+        rows = self._all(calls.RUN_KEY, [workflow, run_key, namespace])
+        return RunKeyRow(*rows[0]) if rows else None
+
+    # What a copied database is.
+
+    def copied_from(self) -> str | None:
+        """Say which database this one is a copy of; None when it is no copy, was adopted, or cannot be told."""
+        if not self._one(calls.KNOWS_COPIES)[0]:
+            return None
+        try:
+            found = self._one(calls.COPIED_FROM)[0]
+        except psycopg.errors.InsufficientPrivilege:
+            return None
+        return None if found is None else str(found)
+
+    def adopt(self, environment: str | None, what: str) -> str:
+        """Say what a copied database is, `move` or `copy`, and return what that came to, for people."""
+        return str(self._one(calls.ADOPT, [environment, what])[0])
 
     def late_steps(self, after: timedelta) -> list[LateRow]:
         """List steps that have been due for longer than `after` and that nobody has taken, longest first."""

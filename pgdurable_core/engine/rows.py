@@ -208,6 +208,59 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PurgeableRow:
+    """What a purge would remove of one workflow: `instances` or `run_keys`."""
+
+    what: str
+    namespace: str
+    workflow: str
+    count: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """How much a purge removed, and whether that was all."""
+
+    instances: int = 0
+    run_keys: int = 0
+    versions: int = 0
+    plans: int = 0
+    modules: int = 0
+    is_over: bool = False
+
+    def __add__(self, other: Purged) -> Purged:
+        return Purged(
+            self.instances + other.instances,
+            self.run_keys + other.run_keys,
+            self.versions + other.versions,
+            self.plans + other.plans,
+            self.modules + other.modules,
+            other.is_over,
+        )
+
+    def __str__(self) -> str:
+        counts = {
+            "instances": self.instances,
+            "run keys": self.run_keys,
+            "old versions": self.versions,
+            "plans": self.plans,
+            "modules": self.modules,
+        }
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "instances")
+
+
+@dataclass(frozen=True, slots=True)
+class RunKeyRow:
+    """`df.run_keys`: `purged_end_at` is set once the instance is purged."""
+
+    run_key: str
+    instance_id: str
+    status: str
+    purged_end_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class QueueRow:
     """What is ready to run: how many steps, and since when the oldest waits."""
 

@@ -25,7 +25,8 @@ begin
     perform df._refuse_copy();
     loop
         -- before the version is read, and until the caller commits: purge removes no old version meanwhile
-        v_guarded := pg_try_advisory_xact_lock_shared(57090::bigint << 48) and current_setting('transaction_isolation') = 'read committed';
+        -- who locks the row waits for it, and must not hold the other
+        v_guarded := case when current_setting('transaction_isolation') = 'read committed' then pg_try_advisory_xact_lock_shared(57090::bigint << 48) else false end;
         select x.workflow_id, x.name, x.version, x.created_by, v.plan_id, v.document -> 'params' as params, pl.roles into w
         from df._workflows x
         join df._workflow_versions v on v.workflow_id = x.workflow_id and v.version = x.version

@@ -28,6 +28,7 @@ begin
         select i.instance_id, i.finished_at from df._instances i
         where i.workflow_id = p_workflow and i.finished_at is not null and i.finished_at < p_before
           and (i.finished_at, i.instance_id) > (p_at, p_id)
+          and not exists (select from df._commands c where c.instance_id = i.instance_id)       -- left to who obeys them
         order by i.finished_at, i.instance_id limit p_batch
         for update skip locked
     loop
