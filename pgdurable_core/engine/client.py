@@ -269,11 +269,9 @@ class Client:
     # What a copied database is.
 
     def copied_from(self) -> str | None:
-        """Say which database this one is a copy of; None when it is no copy, was adopted, or cannot be told."""
-        if not self._one(calls.KNOWS_COPIES)[0]:
-            return None
+        """Say which database this one is a copy of; None when it is no copy, was adopted, or we may not ask."""
         try:
-            found = self._one(calls.COPIED_FROM)[0]
+            found = self._one(calls.COPIED_FROM)[0] if self._one(calls.KNOWS_COPIES)[0] else None
         except psycopg.errors.InsufficientPrivilege:
             return None
         return None if found is None else str(found)
