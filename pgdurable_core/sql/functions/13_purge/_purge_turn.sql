@@ -11,7 +11,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_batch constant integer := coalesce((p ->> 'batch')::integer, 500);
+    v_batch constant integer := least(coalesce((p ->> 'batch')::integer, 500), 10000);
     v_until constant timestamptz := clock_timestamp() + interval '100 milliseconds';
     v_now constant timestamptz := df._now();
     v_workflow bigint := coalesce((p ->> 'workflow')::bigint, 0);
