@@ -12,6 +12,7 @@ import pytest
 from server import OWNER, SETTINGS, Database, TestServer, _prepared
 
 from pgdurable_core.embedded import private_server
+from pgdurable_core.schema import verify
 
 EFFECTS = """
 create table public.effects (instance_id text, step text, who text);
@@ -37,8 +38,8 @@ def other() -> Iterator[TestServer]:
         server.remove()
 
 
-def restored(database: Database, other: TestServer, *roles: str) -> Database:
-    """Dump a database and restore it on another server, as its administrators would."""
+def restored(database: Database, other: TestServer, *roles: str, options: tuple[str, ...] = ()) -> Database:
+    """Dump a database and restore it on another server: as an administrator, or with options as the owner would."""
     assert database.server.private is not None
     programs = database.server.private.binaries
     there = Database(other, other.create_database().name, OWNER)
@@ -48,7 +49,14 @@ def restored(database: Database, other: TestServer, *roles: str) -> Database:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "dump"
         subprocess.run([programs / "pg_dump", "-Fc", "-f", file, database.superuser_dsn], check=True)
-        restore = [programs / "pg_restore", "--exit-on-error", "-d", there.superuser_dsn, file]
+        restore = [
+            programs / "pg_restore",
+            "--exit-on-error",
+            *options,
+            "-d",
+            there.dsn if options else there.superuser_dsn,
+            file,
+        ]
         subprocess.run(restore, check=True)
     return there
 
@@ -149,6 +157,25 @@ def test_a_restored_dump_as_a_copy_runs_nothing_of_what_was_open(
     assert effects(there) == sorted([*before, (alice, "one", 1, 1), (alice, "two", 1, 1)])
     finish(database)
     assert database.execute("select distinct status from df.instances") == [("completed",)], "the original goes on"
+
+
+def test_a_dump_restored_without_owners_and_rights_has_both_again(
+    database: Database, other: TestServer, alice: str
+) -> None:
+    start_and_stop_half_way(database, alice)
+    there = restored(database, other, alice, options=("--no-owner", "--no-acl"))
+    there.execute("grant insert on effects to public")
+    open_to_all = """
+        select count(*) from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+        where p.pronamespace = any(array['df', 'df_runners']::regnamespace[]) and a.grantee = 0"""
+    assert there.execute(open_to_all) != [(0,)]
+    there.execute("select df.adopt('moved', 'move')")
+    assert there.execute(open_to_all) == [(0,)]
+    finish(there)
+    assert effects(there) == sorted((who, step, n, n) for step in ("one", "two") for who, n in ((OWNER, 4), (alice, 2)))
+    there.execute("select df.start_workflow('hers')", alice)
+    with there.connect() as connection:
+        assert verify(connection).differences == ()
 
 
 def test_a_dump_restored_over_its_own_database_is_a_copy_too(database: Database) -> None:

@@ -166,7 +166,7 @@ def test_roles_that_have_another_number_get_their_runners_and_settings_again(eng
     ):
         engine.rows(statement)
     assert (
-        engine.value("select df.adopt(null, 'move')") == "this is test now, 3 steps queued again, 1 runners made again"
+        engine.value("select df.adopt(null, 'move')") == "this is test now, 3 steps queued again, 2 runners made again"
     )
     engine.work()
     expected = {"who": role, "zone": "Asia/Tokyo"}

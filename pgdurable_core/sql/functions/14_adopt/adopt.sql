@@ -38,7 +38,7 @@ begin
             hint = 'Stop its workers first.';
     end if;
     if v_why is not null then
-        v_roles := df._renumber_roles();
+        v_roles := df._restore_roles();
         if v_what = 'copy' then
             v_ended := df._cancel_all(v_actor, 'adopted as a copy');
         end if;
