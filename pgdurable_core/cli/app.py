@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "import": "importing:import_group",
     "init": "installation:init",
     "deploy": "deploy:deploy",
+    "render": "rendering:render",
     "start": "instances:start",
     "status": "status:status",
     "explain": "explain:explain",

@@ -56,6 +56,11 @@ select df.start_workflow(%(name)s, params => %(params)s, logical_date => %(logic
 CANCEL: Final = "select df.cancel(%s, %s)"
 RETRY_INSTANCE: Final = "select df.retry_instance(%s, %s)"
 EXPLAIN: Final = "select df.explain(%s)"
+RENDER_WORKFLOW: Final = """
+select key, statement, kind, class, each, role, source, text, detail, open_names, problem
+from   df.render_workflow(%s, step => %s, logical_date => %s, params => %s, namespace => %s)
+"""
+DOCUMENT: Final = "select document from df.workflows where namespace = %s and name = %s"
 PAUSE_WORKFLOW: Final = "select df.pause_workflow(%s, namespace => %s, reason => %s)"
 RESUME_WORKFLOW: Final = "select df.resume_workflow(%s, namespace => %s, reason => %s)"
 

@@ -22,6 +22,7 @@ from pgdurable_core.engine.rows import (
     LateRow,
     LogRow,
     QueueRow,
+    RenderedRow,
     ServerRow,
     StepRow,
     WorkerRow,
@@ -133,6 +134,27 @@ class Client:
     def resume(self, name: str, namespace: str = DEFAULT_NAMESPACE, reason: str | None = None) -> None:
         """Let a workflow's schedule start instances again."""
         self._one(calls.RESUME_WORKFLOW, [name, namespace, reason])
+
+    def document(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> dict[str, JsonValue]:
+        """Return the current graph document of a workflow. Raises NotFoundError."""
+        rows = self._all(calls.DOCUMENT, [namespace, name])
+        if not rows:
+            raise NotFoundError(f"there is no workflow {name!r} in namespace {namespace}", hint="pgdurable workflows")
+        document: dict[str, JsonValue] = rows[0][0]
+        return document
+
+    def render(
+        self,
+        name: str,
+        *,
+        step: str | None = None,
+        params: Mapping[str, JsonValue] | None = None,
+        logical_date: datetime | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+    ) -> list[RenderedRow]:
+        """Say what the steps would execute, in topological order; nothing runs, nothing is written."""
+        values = [name, step, logical_date, Jsonb(dict(params or {})), namespace]
+        return [RenderedRow(*row) for row in self._all(calls.RENDER_WORKFLOW, values)]
 
     # Instances.
 
