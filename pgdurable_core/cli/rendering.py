@@ -15,7 +15,7 @@ from pgdurable_core.cli.deployment import Names, apply, read_workflow_files
 from pgdurable_core.cli.installation import ensure_engine
 from pgdurable_core.cli.instances import date_option, param_option, read_params
 from pgdurable_core.cli.invocation import Invocation, common_options, current
-from pgdurable_core.cli.target import Target, find_workflow, open_client, resolve_target
+from pgdurable_core.cli.target import find_workflow, open_client, resolve_target
 from pgdurable_core.engine import Client, RenderedRow
 from pgdurable_core.errors import UsageError
 from pgdurable_core.graph.model import JsonValue
