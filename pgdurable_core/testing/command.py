@@ -84,8 +84,6 @@ def test(
     with ExitStack() as stack:
         copy_of = _database_of(target) if clone else None
         trial = stack.enter_context(open_trial(place, target.project, environment, copy_of=copy_of, keep=keep))
-        if keep:
-            stack.callback(_tell_kept, invocation, place, trial.database)
         found = _collect(trial, target, paths, names, is_copy=clone)
         trial.stub(fixed)
         for key, value in fixed.items():
@@ -101,6 +99,9 @@ def test(
         is_good = all(run.status == "completed" or status_is_expected for run in runs) and not any(wrong.values())
         if invocation.is_json:
             invocation.put_json([_as_json(run, wrong.get(run, [])) for run in runs])
+    if keep:
+        kept = place.dsn(KEPT + trial.database.removeprefix(PREFIX))
+        invocation.say("Kept", f'psql "{kept}"')
     return exits.DONE if is_good else exits.NO
 
 
@@ -192,11 +193,6 @@ def _tell(invocation: Invocation, runs: Sequence[Run], wrong: Mapping[Run, Seque
             invocation.say("Hint", "the database of a test is empty: --fixture seed.sql fills it")
         if unlike := wrong.get(run, []):
             invocation.say("Unlike", *unlike)
-
-
-def _tell_kept(invocation: Invocation, place: Place, database: str) -> None:
-    kept = place.dsn(KEPT + database.removeprefix(PREFIX))
-    invocation.say("Kept", f'psql "{kept}"')
 
 
 def _shown(value: JsonValue) -> str:
