@@ -7,7 +7,7 @@ WORKFLOW = "workflows/orders_daily.sql"
 
 def test_a_day_ends_with_its_orders_in_the_mart(pgdurable_trial):
     run = pgdurable_trial(WORKFLOW, fixture="seed.sql", date="2026-11-21", stubs={"erp_batch": 3})
-    assert run.status == "completed"
+    assert run.is_completed
     assert run.step("merge").row_count == 300
     assert run.result("regions") == [{"code": "DE"}, {"code": "FR"}, {"code": "PL"}]
     assert run.query("select count(*), min(order_date)::text from mart.orders") == [(300, "2026-11-21")]

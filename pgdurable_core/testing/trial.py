@@ -178,6 +178,11 @@ class Run:
         return self.instance.status
 
     @property
+    def is_completed(self) -> bool:
+        """Whether it ended as it should: unlike `status`, an assert of this shows the run, and so what failed."""
+        return self.status == "completed"
+
+    @property
     def states(self) -> dict[str, str]:
         """The state of every step; items of a mapped one are `key[index]`."""
         return {step.label: step.status for step in self.steps}

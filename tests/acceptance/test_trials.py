@@ -111,8 +111,8 @@ def test_stubs_have_the_shape_of_their_kind_for_the_steps_behind(pgdurable: Pgdu
 def test_a_failure_says_why_before_its_database_goes(pgdurable: Pgdurable, flow: Path) -> None:
     flow.write_text(
         "select df.create_workflow('bad', defaults => '{\"retries\": 1}', steps => array["
-        "df.step('a', source => 'w.sql:1', run => $$do 'begin raise notice ''halfway''; raise exception ''no'''"
-        " ' using detail = ''it is Sunday''; end'$$), df.step('b', run => 'select * from nowhere')]);"
+        "df.step('a', source => 'w.sql:1', run => $q$do $d$ begin raise notice 'halfway';"
+        " raise exception 'no' using detail = 'it is Sunday'; end $d$$q$), df.step('b', run => 'select * from nowhere')]);"
     )
     said = pgdurable("test", "flow.sql")
     assert (said.status, " failed a P0001 no" in steps(said.out)) == (1, True), said.out
@@ -247,7 +247,7 @@ def deployed(pgdurable: Pgdurable, flow: Path, maker: Database) -> Database:
     """The example in a named database: tables, workflow with its module, and an instance that nobody has run."""
     pgdurable("init", "--yes", "--dsn", maker.dsn)
     maker.execute((EXAMPLE / "seed.sql").read_text())
-    maker.execute("select df.set_connection('warehouse')")
+    maker.execute("select df.set_connection('warehouse', namespace => 'mart')")
     said = pgdurable("deploy", EXAMPLE / "workflows" / "orders_daily.sql", "--yes", "--dsn", maker.dsn)
     assert said.status == 0, said.err
     said = pgdurable("start", "orders_daily", "--dsn", maker.dsn, "--date", "2026-11-20")
