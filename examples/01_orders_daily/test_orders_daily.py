@@ -31,8 +31,7 @@ def test_what_fails_the_check_never_reaches_the_mart(pgdurable_trial):
         WORKFLOW,
         fixture="seed.sql",
         date="2026-11-21",
-        stubs={"quality": [{"is_filled": True, "is_positive": False}]},
-        outside={"erp_batch"},
+        stubs={"quality": [{"is_filled": True, "is_positive": False}], "erp_batch": 3},
     )
     assert run.states["quality"] == "failed"
     assert run.query("select count(*) from mart.orders") == [(0,)]

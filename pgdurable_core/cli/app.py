@@ -86,6 +86,10 @@ def cli() -> None:
       pgdurable deploy workflows/ --env dev            carry the SQL files there, paused
       pgdurable worker --env dev                       run what is due
     \b
+    Before it is deployed:
+      pgdurable render workflows/orders.sql --date 2026-11-21              the SQL of that day
+      pgdurable test workflows/orders.sql --fixture seed.sql --stub erp=3  run it in a database of its own
+    \b
     When something broke:
       pgdurable status                                 what runs, what failed
       pgdurable explain 7f3a09c1                       every step, its error, what it waits for

@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pgdurable_core.embedded import Embedded, find_binaries, has_binaries
+from pgdurable_core.embedded import EMBEDDED_VERSION, Embedded, find_binaries, has_binaries
 from pgdurable_core.embedded.home import ROLE
 from pgdurable_core.engine import Connection, connect, translated
 from pgdurable_core.errors import DatabaseUnavailableError, MissingDependencyError, SetupError, UsageError
@@ -190,8 +190,8 @@ def named_place(dsn: str, shown: str) -> Place:
 
 
 def _psql() -> str:
-    if has_binaries(18):
-        return str(find_binaries(18) / ("psql.exe" if os.name == "nt" else "psql"))
+    if has_binaries(EMBEDDED_VERSION):
+        return str(find_binaries() / ("psql.exe" if os.name == "nt" else "psql"))
     found = shutil.which("psql")
     if found is None:
         raise MissingDependencyError("a fixture needs psql", hint="pip install 'pgdurable[embedded]'")

@@ -255,7 +255,7 @@ class Run:
                 for line in str(step.error.get(name) or "").splitlines():
                     yield f"{name:<8}{line}"
         for row in self.log_rows(step.key)[-count:]:
-            yield f"{row.stream:<8}{row.line}"
+            yield f"log     {row.line}"
 
 
 def _outcome(step: StepRow) -> str:

@@ -112,13 +112,14 @@ def test_a_failure_says_why_before_its_database_goes(pgdurable: Pgdurable, flow:
     flow.write_text(
         "select df.create_workflow('bad', defaults => '{\"retries\": 1}', steps => array["
         "df.step('a', source => 'w.sql:1', run => $q$do $d$ begin raise notice 'halfway';"
-        " raise exception 'no' using detail = 'it is Sunday'; end $d$$q$), df.step('b', run => 'select * from nowhere')]);"
+        " raise exception 'no' using detail = 'it is Sunday'; end $d$$q$),"
+        " df.step('b', run => 'select * from nowhere')]);"
     )
     said = pgdurable("test", "flow.sql")
     assert (said.status, " failed a P0001 no" in steps(said.out)) == (1, True), said.out
     assert "2 retries" in said.out
     assert "detail  it is Sunday" in said.err
-    assert "notice  halfway" in said.err
+    assert "log     NOTICE: halfway" in said.err
 
 
 def test_an_empty_database_is_told_apart_from_a_wrong_one(pgdurable: Pgdurable, flow: Path) -> None:
