@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from pgdurable_core.cli import exits
+from pgdurable_core.cli.deployment import DRAFT
 from pgdurable_core.cli.display import ds, one_line
 from pgdurable_core.cli.instances import date_option, param_option, read_params
 from pgdurable_core.cli.invocation import Invocation, common_options, current
@@ -96,7 +97,14 @@ def test(
         wrong = {run: list(differences(run, expected)) for run in runs} if expected is not None else {}
         _tell(invocation, runs, wrong, is_seeded=bool(seeds) or clone)
         status_is_expected = isinstance(expected, Mapping) and "status" in expected
-        is_good = all(run.status == "completed" or status_is_expected for run in runs) and not any(wrong.values())
+        drafts = [draft for path in paths if path.is_dir() for draft in sorted(path.glob(f"*{DRAFT}"))]
+        for draft in drafts:
+            invocation.say("Blocked", f"{short_path(draft)} holds a blocked task and was not tested")
+        is_good = (
+            not drafts
+            and all(run.status == "completed" or status_is_expected for run in runs)
+            and not any(wrong.values())
+        )
         if invocation.is_json:
             invocation.put_json([_as_json(run, wrong.get(run, [])) for run in runs])
     if keep:

@@ -53,9 +53,12 @@ class Trial:
         self.place.seed(self.database, file)
 
     def deploy(self, paths: Sequence[Path]) -> list[Workflow]:
-        """Deploy files as `pgdurable deploy` does; every connection means this database, as its owner."""
+        """Deploy files as `pgdurable deploy` does; every connection means this database, as its owner.
+
+        Drafts of a folder are left out. Raises UsageError when there is nothing else.
+        """
         files, drafts = read_workflow_files(paths)
-        if drafts:
+        if not files:
             raise UsageError(f"{drafts[0]} holds a blocked task, so it cannot run", hint="see the report")
         names = Names(dict.fromkeys(self.environment.connections), self.environment.variables)
         search = self.project.python_path

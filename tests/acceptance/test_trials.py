@@ -130,6 +130,28 @@ def test_an_empty_database_is_told_apart_from_a_wrong_one(pgdurable: Pgdurable, 
     )
 
 
+def test_of_a_folder_every_workflow_runs_and_a_draft_is_named(pgdurable: Pgdurable, flow: Path) -> None:
+    folder = flow.parent / "workflows"
+    folder.mkdir()
+    for name, run in (("one", "select 1"), ("two", "select 1 / 0"), ("three", "select 3")):
+        text = f"select df.create_workflow('{name}', steps => array[df.step('{name}_step', run => '{run}')]);"
+        (folder / f"{name}.sql").write_text(text)
+    said = pgdurable("test", "workflows")
+    assert (said.status, steps(said.out)) == (
+        1,
+        [
+            " ok one_step 1 row",
+            " ok three_step 1 row",
+            " failed two_step 22012 division by zero",
+            " two_step: 22012 division by zero",
+        ],
+    )
+    (folder / "two.sql").rename(folder / "two.sql.draft")
+    said = pgdurable("test", "workflows", "--stub", "three_step=[]")
+    assert (said.status, steps(said.out)) == (1, [" ok one_step 1 row", " ok three_step 0 rows"])
+    assert said.err.splitlines()[-1] == "Blocked   workflows/two.sql.draft holds a blocked task and was not tested"
+
+
 def test_expectations_decide_besides_the_status(pgdurable: Pgdurable, flow: Path) -> None:
     (flow.parent / "good.json").write_text(
         '{"states": {"each[2]": "completed"}, "results": {"each": [[{"n": 2}], [{"n": 4}], [{"n": 6}]]},'

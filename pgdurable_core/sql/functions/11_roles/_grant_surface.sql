@@ -16,12 +16,12 @@ begin
                 'grant_usage', 'revoke_usage', 'grant_worker', 'grant_operator')
             or p.proname in ('_ask', '_me', '_run_as', '_job', '_texts', '_render', '_values', '_quote', '_rows_of', '_gathered', '_context', '_iso', '_context_row',
                 '_has_deferrable_triggers', '_builder', '_trim_newlines', '_run_of', '_strptime_pattern', '_running',
-                '_context_names', '_known_parts', '_fill_known', '_fill_text', '_open_names', '_bind_values', '_settings_of', '_check_params', '_may_be'))
+                '_context_names', '_known_parts', '_fill_known', '_fill_text', '_open_names', '_bind_values', '_role_settings', '_check_params', '_may_be'))
     loop
         execute format('grant execute on %s %s to %s', case f.prokind when 'p' then 'procedure' else 'function' end, f.signature, p_role);
     end loop;
     execute format('grant insert (verb, args) on df._calls to %s', p_role);
-    execute format('grant select on df._jobs, df._inputs, df._map_items, df._step_facts, df._step_texts, df.workflows, df.instances, df.steps, df.running, df.attempts, df.events, df.logs, '
+    execute format('grant select on df._jobs, df._inputs, df._map_items, df._step_facts, df._step_texts, df._session_defaults, df.workflows, df.instances, df.steps, df.running, df.attempts, df.events, df.logs, '
         'df.modules, df.variables, df.connections, df.workers to %s', p_role);
 end
 $$;

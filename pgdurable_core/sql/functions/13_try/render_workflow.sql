@@ -76,7 +76,7 @@ begin
                 when s.role = df._me() then format('it is evaluated for whom is logged in as %s, not under SET ROLE or in a definer function', s.role)
                 when s.role = s.created_by then format('it is evaluated as %s alone; connect as that role', s.role)
                 else format('it is evaluated as %s alone, and only the owner of the workflow, an operator or the owner of df sees it', s.role) end;
-            k := df._bind_values(s.binds, v_context, v_params, v_is_mapped, case when v_closed is null then df._settings_of(s.role) end, v_closed);
+            k := df._bind_values(s.binds, v_context, v_params, v_is_mapped, case when v_closed is null then df._role_settings(s.role) end, v_closed);
             v_context := k.context;
             v_problems := v_problems || k.problems;
         end if;
