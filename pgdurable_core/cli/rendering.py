@@ -34,8 +34,8 @@ def render(workflow: str, step: str | None, date: datetime | None, params: tuple
 
     WORKFLOW is a name, or namespace/name, or a workflow file (.sql), which is defined in a transaction that is rolled
     back. SQL comes as one would paste it into psql; what a worker executes (Python, shell) as comments. Names that only
-    a run knows stay as they are written, and are named on stderr. Binds are evaluated only for whom is logged in as the
-    role that the step runs as; where that or anything else keeps a text from being known, the exit status is 1.
+    a run knows stay as they are written, and are named on stderr. Binds are evaluated only for whoever is logged in as
+    the role that the step runs as; where that or anything else keeps a text from being known, the exit status is 1.
 
     \b
     Examples:

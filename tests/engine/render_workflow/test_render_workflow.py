@@ -253,7 +253,7 @@ def test_set_role_is_no_login_since_the_text_could_reset_it(people: People) -> N
         ).fetchall()
     finally:
         people.superuser.execute("reset role")
-    only = f"bind x: it is evaluated for whom is logged in as {mallory}, not under SET ROLE or in a definer function"
+    only = f"bind x: it is evaluated for whoever is logged in as {mallory}, not under SET ROLE or in a definer function"
     assert rows == [(["{x}"], only, mallory)]
 
 

@@ -73,7 +73,7 @@ begin
             v_closed := case
                 when v_problems <> '{}' then 'it is not evaluated for that'
                 when s.role = df._me() and session_user = current_user then null
-                when s.role = df._me() then format('it is evaluated for whom is logged in as %s, not under SET ROLE or in a definer function', s.role)
+                when s.role = df._me() then format('it is evaluated for whoever is logged in as %s, not under SET ROLE or in a definer function', s.role)
                 when s.role = s.created_by then format('it is evaluated as %s alone; connect as that role', s.role)
                 else format('it is evaluated as %s alone, and only the owner of the workflow, an operator or the owner of df sees it', s.role) end;
             k := df._bind_values(s.binds, v_context, v_params, v_is_mapped, case when v_closed is null then df._role_settings(s.role) end, v_closed);
