@@ -20,11 +20,14 @@ from pgdurable_core.cli.target import DeclinedError
 from pgdurable_core.errors import PgDurableError
 from pgdurable_core.schema import package_version
 
-# In the order in which a newcomer needs them; a module is imported when its command runs.
+# In the order in which a newcomer needs them; a module is imported when its command runs. One of another room is named
+# in full: that room stands above this one.
 COMMANDS: Final[Mapping[str, str]] = {
     "import": "importing:import_group",
     "init": "installation:init",
     "deploy": "deploy:deploy",
+    "render": "rendering:render",
+    "test": "pgdurable_core.testing.command:test",
     "start": "instances:start",
     "status": "status:status",
     "explain": "explain:explain",
@@ -55,7 +58,7 @@ class LazyGroup(click.Group):
         if place is None:
             return None
         module, _, name = place.partition(":")
-        command = getattr(import_module(f"pgdurable_core.cli.{module}"), name)
+        command = getattr(import_module(module if "." in module else f"pgdurable_core.cli.{module}"), name)
         assert isinstance(command, click.Command)
         return command
 
@@ -84,6 +87,10 @@ def cli() -> None:
       pgdurable init --dsn "host=db dbname=warehouse"  install the engine: schema df, no extension
       pgdurable deploy workflows/ --env dev            carry the SQL files there, paused
       pgdurable worker --env dev                       run what is due
+    \b
+    Before it is deployed:
+      pgdurable render workflows/orders.sql --date 2026-11-21              the SQL of that day
+      pgdurable test workflows/orders.sql --fixture seed.sql --stub erp=3  run it in a database of its own
     \b
     When something broke:
       pgdurable status                                 what runs, what failed

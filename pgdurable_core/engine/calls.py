@@ -56,6 +56,27 @@ select df.start_workflow(%(name)s, params => %(params)s, logical_date => %(logic
 CANCEL: Final = "select df.cancel(%s, %s)"
 RETRY_INSTANCE: Final = "select df.retry_instance(%s, %s)"
 EXPLAIN: Final = "select df.explain(%s)"
+RENDER_WORKFLOW: Final = """
+select key, statement, kind, class, each, role, source, text, detail, open_names, problem
+from   df.render_workflow(%s, step => %s, logical_date => %s, params => %s, namespace => %s)
+"""
+# As text: what is read here is written elsewhere, and a driver would lose the digits of numbers.
+DOCUMENT: Final = "select document::pg_catalog.text from df.workflows where namespace = %s and name = %s"
+DEFINE: Final = """
+select df.create_workflow(d.document ->> 'name', graph => d.document, namespace => %s)
+from   (select %s::pg_catalog.jsonb) d(document)
+"""
+# For a trial: steps with another run (of what they were, only their place in the graph stays), retries without delay.
+DEFINE_TRIAL: Final = """
+select df.create_workflow(w.name, namespace => w.namespace, reason => 'pgdurable test', graph => w.document
+    || jsonb_build_object('defaults', coalesce(w.document -> 'defaults', '{}') || '{"retry_delay": "0 s"}', 'steps', (
+        select jsonb_agg(s.v - 'retry_delay'::text
+            - case when r.v is null then '{}' else '{bind,connection,run_as,class,pool}' end::text[]
+            || case when r.v is null then '{}' else jsonb_build_object('run', r.v) end order by s.pos)
+        from   jsonb_array_elements(w.document -> 'steps') with ordinality s(v, pos)
+        cross join lateral (select %s::jsonb -> (s.v ->> 'key')) r(v))))
+from   df.workflows w where w.namespace = %s and w.name = %s
+"""
 PAUSE_WORKFLOW: Final = "select df.pause_workflow(%s, namespace => %s, reason => %s)"
 RESUME_WORKFLOW: Final = "select df.resume_workflow(%s, namespace => %s, reason => %s)"
 

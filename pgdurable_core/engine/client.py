@@ -24,6 +24,7 @@ from pgdurable_core.engine.rows import (
     PurgeableRow,
     Purged,
     QueueRow,
+    RenderedRow,
     RunKeyRow,
     ServerRow,
     StepRow,
@@ -136,6 +137,40 @@ class Client:
     def resume(self, name: str, namespace: str = DEFAULT_NAMESPACE, reason: str | None = None) -> None:
         """Let a workflow's schedule start instances again."""
         self._one(calls.RESUME_WORKFLOW, [name, namespace, reason])
+
+    def document(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> dict[str, JsonValue]:
+        """Return the current graph document of a workflow. Raises NotFoundError."""
+        document = _load_json(self.document_text(name, namespace))
+        assert isinstance(document, dict)
+        return document
+
+    def document_text(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> str:
+        """Return the current graph document as the engine has it. Raises NotFoundError."""
+        rows = self._all(calls.DOCUMENT, [namespace, name])
+        if not rows:
+            raise NotFoundError(f"there is no workflow {name!r} in namespace {namespace}", hint="pgdurable workflows")
+        return str(rows[0][0])
+
+    def define(self, document: str, namespace: str = DEFAULT_NAMESPACE) -> None:
+        """Define a workflow from its graph document."""
+        self._one(calls.DEFINE, [namespace, document])
+
+    def define_trial(self, namespace: str, name: str, runs: Mapping[str, JsonValue]) -> None:
+        """Define the next version of a workflow, for a trial: other runs for some steps, retries without delay."""
+        self._one(calls.DEFINE_TRIAL, [Jsonb(dict(runs)), namespace, name])
+
+    def render(
+        self,
+        name: str,
+        *,
+        step: str | None = None,
+        params: Mapping[str, JsonValue] | None = None,
+        logical_date: datetime | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+    ) -> list[RenderedRow]:
+        """Say what the steps would execute, in topological order; nothing runs, nothing is written."""
+        values = [name, step, logical_date, Jsonb(dict(params or {})), namespace]
+        return [RenderedRow(*row) for row in self._all(calls.RENDER_WORKFLOW, values)]
 
     # Instances.
 
@@ -293,6 +328,13 @@ class Client:
     def set_module(self, name: str, content: str) -> str:
         """Store a module's source and return its sha256; the same content again changes nothing."""
         return str(self._one(calls.SET_MODULE, [name, content])[0])
+
+    def module(self, name: str, sha256: str) -> str:
+        """Return a module's source; the owner of df and workers may read it. Raises NotFoundError."""
+        (content,) = self._one(calls.GET_MODULE, [name, sha256])
+        if content is None:
+            raise NotFoundError(f"module {name} with sha256 {sha256[:12]}… is not stored there")
+        return str(content)
 
     def stored_modules(self) -> set[tuple[str, str]]:
         """Return (name, sha256) of every module that is stored."""

@@ -193,6 +193,28 @@ class LogRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RenderedRow:
+    """`df.render_workflow`: one statement, command or set of arguments; without one for a step that does nothing."""
+
+    key: str
+    statement: int | None
+    kind: str
+    class_: str | None
+    each: str | None
+    role: str | None
+    source: str | None
+    text: str | None
+    detail: Mapping[str, JsonValue] | None
+    open_names: list[str]
+    problem: str | None
+
+    @property
+    def label(self) -> str:
+        """Return the key, with brackets when the step is mapped."""
+        return self.key if self.each is None else f"{self.key}[]"
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """`df.workers`."""
 

@@ -3,7 +3,7 @@
 -- p_names: names that {name} may use (binds and context). p_steps: {result name: step number}.
 -- Returns {"parts": [[…], …], "texts", "modes", "class", "uses": [step number, …], "has_names"}, parts and texts per statement.
 -- A mode is r (returns rows), m (may) or e (does not). Parts hold literal text and reference objects:
--- {"raw": name}, {"param": name}, {"item": column or null}, {"step": n, "col"|"all"|"first", "opt"}.
+-- {"raw": name}, {"param": name}, {"item": column or null, "all"}, {"step": n, "col"|"all"|"first", "opt"}.
 -- {name} counts anywhere; $name counts outside string literals, quoted identifiers, comments
 -- and dollar-quoted bodies. What is not a known name stays as it is, byte for byte.
 -- Quotes, comments and bodies end where PostgreSQL's own scanner ends them (src/backend/parser/scan.l),
@@ -103,7 +103,7 @@ begin
                     if v_m[1] = 'params' then
                         v_ref := jsonb_build_object('param', nullif(v_m[2], '*'));
                     elsif v_m[1] = 'item' then
-                        v_ref := jsonb_build_object('item', nullif(v_m[2], '*'));
+                        v_ref := jsonb_build_object('item', nullif(v_m[2], '*')) || case when v_m[2] = '*' then '{"all": true}' else '{}' end::jsonb;
                     elsif p_steps ? v_m[1] then
                         v_ref := jsonb_build_object('step', (p_steps -> v_m[1])::integer, 'name', v_m[1])
                             || case when v_m[2] = '*' then '{"all": true}'::jsonb

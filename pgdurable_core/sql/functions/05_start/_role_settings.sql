@@ -22,7 +22,7 @@ as $$
         order by x.name, x.rank desc
     ), pinned as (
         select jsonb_object_agg(d.key, coalesce((select f.value from found f where lower(f.name) = lower(d.key)), d.value)) as v
-        from jsonb_each_text((select e.session_defaults from df._engine e)) d
+        from jsonb_each_text((select e.session_defaults from df._session_defaults e)) d
     ), more as (
         select jsonb_object_agg(f.name, f.value) as v
         from found f

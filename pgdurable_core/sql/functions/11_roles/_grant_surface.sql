@@ -15,12 +15,13 @@ begin
                 'register_worker', 'unregister_worker', 'sleep_worker', 'wake_worker', 'get_module', 'has_work', 'next_due',
                 'grant_usage', 'revoke_usage', 'grant_worker', 'grant_operator', 'adopt')
             or p.proname in ('_ask', '_me', '_run_as', '_job', '_texts', '_render', '_values', '_quote', '_rows_of', '_gathered', '_context', '_iso', '_context_row',
-                '_has_deferrable_triggers', '_builder', '_trim_newlines', '_run_of', '_strptime_pattern', '_running', '_purge_answer'))
+                '_has_deferrable_triggers', '_builder', '_trim_newlines', '_run_of', '_strptime_pattern', '_running', '_purge_answer',
+                '_context_names', '_known_parts', '_fill_known', '_fill_text', '_open_names', '_bind_values', '_role_settings', '_check_params', '_may_be'))
     loop
         execute format('grant execute on %s %s to %s', case f.prokind when 'p' then 'procedure' else 'function' end, f.signature, p_role);
     end loop;
     execute format('grant insert (verb, args) on df._calls to %s', p_role);
-    execute format('grant select on df._jobs, df._inputs, df._map_items, df._step_facts, df.workflows, df.instances, df.steps, df.running, df.attempts, df.events, df.logs, '
+    execute format('grant select on df._jobs, df._inputs, df._map_items, df._step_facts, df._step_texts, df._session_defaults, df.workflows, df.instances, df.steps, df.running, df.attempts, df.events, df.logs, '
         'df.modules, df.variables, df.connections, df.workers, df.retention, df.run_keys to %s', p_role);
 end
 $$;
