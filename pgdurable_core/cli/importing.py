@@ -102,7 +102,7 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--as-of", callback=read_date, metavar="DATE", help="Set the clock to this while files are read.")
 @click.option("--slice-code", is_flag=True, help="Copy callables that can stand alone out of their module.")
 @click.option("--run", "run", is_flag=True, help="Deploy the result and run it once.")
-@date_option("By default the start of today.")
+@date_option("By default the environment's, else the start of today.")
 @param_option
 @click.option("--fixture", type=_path, help="Seed the embedded database with this SQL, again if need be.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
 from pgdurable_core.cli import exits
 from pgdurable_core.cli.display import ds
 from pgdurable_core.cli.invocation import Command, common_options, current
+from pgdurable_core.cli.moments import read_moment
 from pgdurable_core.cli.target import find_workflow, open_client, resolve_target
 from pgdurable_core.cli.watching import follow, short_id
+from pgdurable_core.errors import UsageError
 from pgdurable_core.graph.model import JsonValue
 
 
@@ -22,10 +24,9 @@ def read_date(_context: click.Context, _parameter: click.Parameter, text: str | 
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no date; write 2026-11-21 or 2026-11-21T06:00+01:00") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return read_moment(text)
+    except UsageError as error:
+        raise click.BadParameter(f"{error}; {error.hint}") from None
 
 
 def read_params(texts: Sequence[str]) -> dict[str, JsonValue]:

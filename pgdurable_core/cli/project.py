@@ -6,6 +6,7 @@
     [environments.dev]
     dsn     = "host=dev-db dbname=warehouse user=mart_bot"   # absent: the embedded server
     fixture = "seed.sql"                # run once into an embedded database that does not have it yet
+    date    = "2026-11-21"              # what a run without --date takes: a day that the fixture has data for
     beside  = "python3 erp.py"          # runs while `--run` runs, stopped after it
 
     [environments.dev.connections]
@@ -24,9 +25,11 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from pgdurable_core.cli.moments import read_moment
 from pgdurable_core.errors import UsageError
 
 FILE_NAME: Final = "pgdurable.toml"
@@ -34,7 +37,7 @@ FILE_NAME: Final = "pgdurable.toml"
 EMBEDDED: Final = "embedded"
 
 _TOP: Final = frozenset({"namespace", "python_path", "environments"})
-_ENVIRONMENT: Final = frozenset({"dsn", "fixture", "beside", "connections", "variables"})
+_ENVIRONMENT: Final = frozenset({"dsn", "fixture", "date", "beside", "connections", "variables"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Environment:
     name: str
     dsn: str | None = None
     fixture: Path | None = None
+    date: datetime | None = None
     beside: str | tuple[str, ...] | None = None
     connections: Mapping[str, str | None] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -116,6 +120,7 @@ def _environment(file: Path, name: str, raw: Any) -> Environment:
         name,
         None if raw.get("dsn") is None else _text(file, f"{place}.dsn", raw["dsn"]),
         None if fixture is None else file.parent / _text(file, f"{place}.fixture", fixture),
+        _moment(file, f"{place}.date", raw.get("date")),
         beside,
         {
             key: _role(file, f"{place}.connections.{key}", value)
@@ -144,6 +149,15 @@ def _text(file: Path, place: str, value: Any) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{file}: {place} must be text")
     return value
+
+
+def _moment(file: Path, place: str, value: Any) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return read_moment(value)
+    except UsageError as error:
+        raise UsageError(f"{file}: {place}: {error}", hint=error.hint) from error
 
 
 def _refuse_unknown(file: Path, place: str, raw: Mapping[str, Any], known: frozenset[str]) -> None:

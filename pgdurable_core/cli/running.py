@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from pgdurable_core.cli.companions import beside, run_worker_beside
@@ -15,6 +15,7 @@ from pgdurable_core.cli.display import ds
 from pgdurable_core.cli.fixture import seed
 from pgdurable_core.cli.installation import ensure_engine
 from pgdurable_core.cli.invocation import Invocation
+from pgdurable_core.cli.moments import start_of_today
 from pgdurable_core.cli.target import Target, ask, open_client, resolve_target, short_path
 from pgdurable_core.cli.watching import follow, short_id
 from pgdurable_core.embedded import Embedded, home_folder
@@ -44,7 +45,7 @@ class RunRequest:
     @property
     def logical_date(self) -> datetime:
         """Return the date asked for, else the start of today, so that a run has the dates that its DAG may name."""
-        return self.date or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return self.date or start_of_today()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,10 @@ def run_imported(invocation: Invocation, request: RunRequest) -> RunOutcome:
     leaves the instance where it is: a worker that is started later finishes it.
     """
     target = resolve_target(invocation, writes=True, near=request.paths)
+    if request.date is None and target.environment.date is not None:
+        request = replace(request, date=target.environment.date)
+        said = short_path(target.project.file) if target.project.file is not None else ""
+        invocation.say("Date", f"{ds(request.logical_date)}, as {said} says; --date takes another")
     names = _names(target, request.workflow)
     files, _ = read_workflow_files([request.folder / f"{request.workflow.name}.sql"])
     modules = {

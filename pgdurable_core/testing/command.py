@@ -34,7 +34,7 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("workflows", nargs=-1, required=True, metavar="WORKFLOW_OR_FILE...")
 @click.option("--fixture", "fixtures", multiple=True, type=_file, help="Run this SQL with psql first; repeatable.")
 @click.option("--stub", "stubs", multiple=True, metavar="STEP=FILE", help="Give a step this result; FILE or JSON.")
-@date_option("By default the start of today.")
+@date_option("By default the environment's, else the start of today.")
 @param_option
 @click.option("--expect", type=_file, help="Compare with this: .json (states, results) or .sql (true or not).")
 @click.option("--clone", is_flag=True, help="Begin with a copy of the target's tables; nobody may be connected to it.")

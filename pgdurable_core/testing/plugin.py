@@ -45,7 +45,7 @@ def pgdurable_trial(request: pytest.FixtureRequest, pgdurable_session: Session) 
     steps that are not stubbed run for real if `outside` is True or names them, and are refused else. Without a date it
     is that of today. A failed run is returned like any other; what happened in it stands in pytest's report.
     """
-    from pgdurable_core.testing.session import read_moment
+    from pgdurable_core.cli.moments import read_moment
     from pgdurable_core.testing.stubs import plain
     from pgdurable_core.testing.trial import allowed
 
@@ -81,7 +81,7 @@ def pgdurable_trial(request: pytest.FixtureRequest, pgdurable_session: Session) 
                 trial.seed(find(name))
             one = pgdurable_session.choose(found, workflow)
             values = {key: plain(value) for key, value in (params or {}).items()}
-            ended = trial.wait(trial.start(one, read_moment(date), values), timeout)
+            ended = trial.wait(trial.start(one, None if date is None else read_moment(date), values), timeout)
             runs.append(ended)
             return ended
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from pgdurable_core.cli.project import EMBEDDED, Environment, find_project, resolve_reference
@@ -45,22 +44,3 @@ def open_session(dsn: str) -> Iterator[Session]:
     place.sweep()
     with place.scratch() as template:
         yield Session(place, template)
-
-
-def read_moment(value: object) -> datetime | None:
-    """Read a logical date: a datetime, a date or ISO text; without an offset it is UTC. Raises UsageError."""
-    match value:
-        case None:
-            return None
-        case datetime():
-            moment = value
-        case date():
-            moment = datetime.combine(value, time())
-        case str():
-            try:
-                moment = datetime.fromisoformat(value)
-            except ValueError as error:
-                raise UsageError(f"{value!r} is no date", hint="write 2026-11-21 or 2026-11-21T06:00+01:00") from error
-        case _:
-            raise UsageError(f"{value!r} is no date")
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

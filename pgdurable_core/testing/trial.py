@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import psycopg
 
 from pgdurable_core.cli.companions import Companion, beside, run_worker_beside
 from pgdurable_core.cli.deployment import Names, apply, read_workflow_files
+from pgdurable_core.cli.moments import start_of_today
 from pgdurable_core.cli.project import Environment, Project
 from pgdurable_core.cli.rendering import connect_the_rest
 from pgdurable_core.engine import Client, InstanceRow, StepRow, connect, translated
@@ -122,7 +123,7 @@ class Trial:
     def start(
         self, workflow: Workflow, date: datetime | None = None, params: Mapping[str, JsonValue] | None = None
     ) -> str:
-        """Start an instance, and a worker when there is none yet; without a date it is that of today."""
+        """Start an instance, and a worker when there is none yet; without a date the environment's or today's."""
         if not self._workers:
             if self.environment.beside is not None and self.outside():
                 companion = self._stack.enter_context(beside(self.environment.beside, self.project.folder))
@@ -130,7 +131,7 @@ class Trial:
                 self._workers.append(companion)
             self._workers.append(self._stack.enter_context(run_worker_beside(self.dsn)))
         namespace, name = workflow
-        date = date or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        date = date or self.environment.date or start_of_today()
         return self.client.start(name, params=params, logical_date=date, reason="pgdurable test", namespace=namespace)
 
     def check(self) -> None:

@@ -153,6 +153,11 @@ def test_run_elsewhere_asks_first_and_never_runs_a_fixture_there(
     asked = pgdurable("import", "airflow", file, "--run", "--env", "dev")
     assert f"run       once, now, for ds {datetime.now(UTC):%Y-%m-%d}" in asked.err
     assert asked.status == 2
+    toml = folder / "pgdurable.toml"
+    toml.write_text(toml.read_text().replace("[environments.dev]\n", "[environments.dev]\ndate = 2026-11-19\n"))
+    dated = pgdurable("import", "airflow", file, "--run", "--env", "dev")
+    assert "run       once, now, for ds 2026-11-19" in dated.err
+    assert re.search(r"Date +2026-11-19, as .*pgdurable\.toml says; --date takes another", dated.err)
     for words in (
         f"dev = {empty_database.owner}@",
         "init      create schema df",
@@ -223,7 +228,10 @@ def test_options_of_a_run_without_run_are_refused(pgdurable: Pgdurable, folder: 
     said = pgdurable("import", "airflow", write_dag(folder, "still"), "--date", "2026-11-21")
     assert (said.status, "are for --run" in said.err) == (2, True)
     told = " ".join(pgdurable("import", "airflow", "--help").out.split())
-    assert "The logical date of the run, 2026-11-21 or with a time; UTC. By default the start of today." in told
+    assert (
+        "The logical date of the run, 2026-11-21 or with a time; UTC. By default the environment's, else the start of today."
+        in told
+    )
 
 
 def test_two_workflows_cannot_be_run_at_once_and_are_named(pgdurable: Pgdurable, folder: Path) -> None:

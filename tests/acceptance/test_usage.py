@@ -61,6 +61,7 @@ def test_an_unknown_environment_is_refused_with_the_known_ones(pgdurable: Pgdura
     [
         ("namespaces = 'x'", "unknown key namespaces"),
         ("[environments.dev]\ndns = 'host=x'", "unknown key environments.dev.dns"),
+        ("[environments.dev]\ndate = 'someday'", "environments.dev.date: 'someday' is no date"),
         ("[environments.dev.connections]\nw = 'there'", 'environments.dev.connections.w must be "here"'),
         ("namespace = ", "cannot be read"),
     ],
