@@ -262,7 +262,9 @@ def library(child):
 def shortened(value):
     """Keep of a library function what names it: its text and its file belong to the installation."""
     if isinstance(value, dict) and value.get("$") == "callable":
-        return {"$": "callable", "callable": {key: value["callable"][key] for key in ("module", "qualname", "name")}}
+        kept = {key: value["callable"][key] for key in ("module", "qualname", "name", "bound")}
+        empty = {"file": None, "line": None, "params": [], "uses": [], "source": None}
+        return {"$": "callable", "callable": {**kept, **empty}}
     return value
 
 

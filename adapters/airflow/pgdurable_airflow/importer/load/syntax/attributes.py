@@ -80,6 +80,8 @@ def read(machine: Machine, owner: Value, name: str, node: ast.AST) -> Value:
 
 def _imported(machine: Machine, owner: Imported, name: str) -> Value:
     path = f"{owner.path}.{name}"
+    if name == "partial" and is_operator(owner.path):
+        return Method(owner, name)
     if path == "os.environ":
         return Imported(path)
     if owner.path == "sys" and name in ("version_info", "platform", "maxsize"):
