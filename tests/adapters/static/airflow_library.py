@@ -141,7 +141,7 @@ def minimal(cls, dag_class):
                 required.append(parameter.name)
     for attempt in ("placeholder", 1, ["placeholder"], {"a": "placeholder"}, placeholder_callable):
         values = {name: placeholder_callable if name == "python_callable" else attempt for name in required}
-        for wanted in (required, []):
+        for wanted in ([], required):
             try:
                 with dag_class("d"):
                     task = cls(task_id="t", **{name: values[name] for name in wanted})

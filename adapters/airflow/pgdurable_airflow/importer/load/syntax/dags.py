@@ -24,6 +24,7 @@ _RENAMED: Final = (
     ("fail_stop", "fail_fast"),
 )  # fmt: skip
 _DROPPED: Final = ("default_view", "orientation", "full_filepath", "sla_miss_callback")
+_FALSE: Final = ("render_template_as_native_obj", "fail_fast", "fail_stop")
 _KNOWN: Final = frozenset(
     "dag_id description schedule start_date end_date template_searchpath template_undefined user_defined_macros "
     "user_defined_filters default_args max_active_tasks max_active_runs max_consecutive_failed_dag_runs dagrun_timeout "
@@ -144,7 +145,10 @@ def call_factory(
 ) -> Value:
     """Call a function under @dag: its arguments become params, its body makes the tasks."""
     bound = bind_arguments(machine, factory.function, args, kwargs, node)
-    dag = make(machine, {"dag_id": factory.dag_id, **factory.kwargs}, node, machine.site)
+    # What says no more than the default is not counted as given under @dag, as in live reading.
+    said = {key: value for key, value in factory.kwargs.items()
+            if value is not None and not (value is False and key in _FALSE)}  # fmt: skip
+    dag = make(machine, {"dag_id": factory.dag_id, **said}, node, machine.site)
     if factory.function.docstring and not dag.doc_md:
         dag.doc_md = factory.function.docstring
     for name, value in bound.items():

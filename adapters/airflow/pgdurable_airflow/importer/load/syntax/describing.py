@@ -146,7 +146,7 @@ def timetable(machine: Machine, schedule: Value, zone: Value) -> Row:
             return _delta(schedule, intervals)
         case Made() if schedule.kind.rpartition(".")[2] in ("CronTriggerTimetable", "CronDataIntervalTimetable"):
             return _given_cron(machine, schedule)
-        case list() | tuple() | set() | Made(kind="asset" | "assets"):
+        case list() | tuple() | set() | Made(kind="asset" | "assets" | "alias" | "airflow.sdk.AssetExpression"):
             return _simple("AssetTriggeredTimetable", "airflow.sdk.definitions.timetables.assets")
         case Made():
             kind = schedule.kind.rpartition(".")
@@ -289,7 +289,10 @@ def _extensions(task: Task) -> tuple[str, ...]:
         found = each.names.get("template_ext")
         if isinstance(found, list | tuple):
             return tuple(str(one) for one in found)
+    given = task.given.get("templates_exts")
     known = library.operator(task.operator)
+    if isinstance(given, list | tuple) and given and known is not None and library.PYTHON in known["chain"]:
+        return tuple(str(one) for one in given)
     return tuple(known["template_ext"]) if known is not None else ()
 
 
@@ -322,7 +325,10 @@ def _attributes(encode: Encoder, task: Task, known: Mapping[str, Any] | None) ->
     held = known["held"] if known is not None and known["is_known"] else []
     given = task.base_arguments
     for name in held:
-        if name in given:
+        if name not in given and not library.keeps_arguments(task.operator):
+            # Other constructors may compute what they hold from other arguments; no rule reads it.
+            found[name] = unknown_fact(Doubt(f"what {task.operator} makes of its arguments", task.file, task.line))
+        elif name in given:
             found[name] = _held(encode, name, given[name], found.get(name))
     for name, value in task.attributes.items():
         if name in OPERATOR_ATTRIBUTES or name in template_fields(task):

@@ -151,6 +151,9 @@ class Encoder:
                 if len(value.args) == 1 and "uri" not in value.kwargs and "name" not in value.kwargs:
                     uri = name
                 return {"$": "asset", "name": self(name if name is not None else uri), "uri": self(uri or name)}
+            case "alias":
+                given = dict(zip(("name",), value.args, strict=False)) | value.kwargs
+                return {"$": "asset", "name": self(given.get("name")), "uri": None}
             case "literal":
                 return {"$": "literal", "value": self(value.args[0] if value.args else None, depth + 1)}
         return unknown_fact(self.machine.doubt(f"an object of {value.kind}"))

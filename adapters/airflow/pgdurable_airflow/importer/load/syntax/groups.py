@@ -141,9 +141,6 @@ def method(
             for task in [each for each in inside if not any(up in inside for up in each.upstream)]:
                 for up in before:
                     link(machine, up, task, node)
-            if isinstance(found, Unknown) or machine.dag is None:
-                return found
-            machine.dag.doubt(machine.doubt("a mapped task group", node))
             return found
     machine.note_structure(machine.dag, machine.doubt(f"a task group with .{name}()", node))
     return machine.unknown(f"what .{name}() gives", node)

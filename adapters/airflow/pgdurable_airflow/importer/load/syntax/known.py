@@ -250,7 +250,7 @@ KNOWN: Final[dict[str, Call]] = {
 }  # fmt: skip
 MADE: Final = {
     "airflow.sdk.definitions.param.Param": "param", "airflow.sdk.definitions.asset.Asset": "asset",
-    "airflow.sdk.definitions.asset.AssetAlias": "asset", "airflow.sdk.definitions.template.literal": "literal",
+    "airflow.sdk.definitions.asset.AssetAlias": "alias", "airflow.sdk.definitions.template.literal": "literal",
     "airflow.sdk.definitions.asset.AssetAny": "assets", "airflow.sdk.definitions.asset.AssetAll": "assets",
 }  # fmt: skip
 

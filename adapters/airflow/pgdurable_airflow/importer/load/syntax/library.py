@@ -16,6 +16,13 @@ BASE: Final = "airflow.sdk.bases.operator.BaseOperator"
 SENSOR: Final = "airflow.sdk.bases.sensor.BaseSensorOperator"
 POSTGRES: Final = POSTGRES_OPERATORS[0]
 EXECUTE_QUERY: Final = "airflow.providers.common.sql.operators.sql.SQLExecuteQueryOperator"
+PYTHON: Final = "airflow.providers.standard.operators.python.PythonOperator"
+# Classes whose objects hold their arguments as they were given, and defaults for the others.
+_PLAIN: Final = frozenset(
+    {PYTHON, EXECUTE_QUERY, POSTGRES, "airflow.providers.common.sql.operators.sql.SQLCheckOperator",
+     "airflow.providers.standard.operators.bash.BashOperator", "airflow.providers.standard.operators.empty.EmptyOperator",
+     "airflow.providers.standard.operators.latest_only.LatestOnlyOperator", BASE, SENSOR}
+)  # fmt: skip
 OPERATOR_ENDINGS: Final = ("Operator", "OperatorAsync", "Sensor", "SensorAsync", "Transfer", "Check", "Marker")
 OLD_NAMES: Final = (*LEGACY, *POSTGRES_OPERATORS, DAYS_AGO, APPLY_DEFAULTS)
 
@@ -75,6 +82,12 @@ def operator(full: str) -> JsonObject | None:
     """Find what is known of an operator class."""
     found: JsonObject | None = library()["operators"].get(full)
     return found
+
+
+def keeps_arguments(full: str) -> bool:
+    """Say whether an object's attributes are its arguments, or their defaults, and nothing computed."""
+    found = operator(full)
+    return full in _PLAIN or (found is not None and PYTHON in found["chain"])
 
 
 def accepted(full: str) -> frozenset[str]:

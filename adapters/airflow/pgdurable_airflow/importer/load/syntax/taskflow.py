@@ -125,6 +125,8 @@ def call(
         multiple_outputs=decorated.multiple_outputs,
     )  # fmt: skip
     operators.initialise(machine, task, own, node)
+    if isinstance(decorated.kwargs.get("task_id"), str):
+        task.given["task_id"] = decorated.kwargs["task_id"]
     if decorated.setup is not None:
         task.fields[f"is_{decorated.setup}"] = True
     if fail is not False:
