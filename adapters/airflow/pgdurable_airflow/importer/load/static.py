@@ -118,11 +118,3 @@ def _registered(machine: Machine) -> list[Any]:
     main = next(iter(machine.modules.values()), None)
     bound = {id(value) for value in main.names.values() if isinstance(value, Dag)} if main is not None else set()
     return [dag for dag in machine.dags if dag.tasks or dag.is_registered or id(dag) in bound or dag.doubts]
-
-
-def parse(path: Path) -> ast.Module | None:
-    """Parse a file, or None where Python itself refuses it."""
-    try:
-        return ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return None

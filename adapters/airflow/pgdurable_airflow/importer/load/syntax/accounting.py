@@ -47,7 +47,3 @@ def unreached_calls(machine: Machine) -> list[dict[str, Fact]]:
             if (file, node.lineno, node.col_offset) not in made:
                 found.append({"file": file, "line": node.lineno, "operator": name})
     return sorted(found, key=lambda each: (str(each["file"]), int(str(each["line"]))))
-
-
-def shown(path: Path) -> str:
-    return path.name

@@ -247,7 +247,3 @@ def _inner_imports(function: Function) -> list[tuple[str, int]]:
             found.append((node.module, node.lineno - offset))
             found += [(f"{node.module}.{alias.name}", node.lineno - offset) for alias in node.names]
     return found
-
-
-def dedented(source: str) -> str:
-    return textwrap.dedent(source)

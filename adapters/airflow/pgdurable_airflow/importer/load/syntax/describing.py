@@ -42,6 +42,7 @@ _DISPLAY: Final = frozenset(
 def dag_facts(machine: Machine, dag: Dag) -> Row:
     """Describe a DAG."""
     encode = Encoder(machine)
+    machine.file, machine.line = dag.file, dag.line
     given, config = dag.given, machine.world.config
     fields: Row = {}
     for name in DAG_FIELDS:
@@ -233,6 +234,7 @@ def _own_class(cls: Class) -> Row:
 def task_facts(machine: Machine, dag: Dag, task: Task, folders: list[str]) -> Row:
     """Describe a task."""
     encode = Encoder(machine)
+    machine.file, machine.line = task.file, task.line
     known = library.operator(task.operator)
     doubts: list[Doubt] = list(task.doubts)
     if task.is_unknown_class:

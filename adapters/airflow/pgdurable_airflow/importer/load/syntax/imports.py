@@ -138,7 +138,3 @@ def _decoded(data: bytes) -> str:
 
     encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
     return io.TextIOWrapper(io.BytesIO(data), encoding).read()
-
-
-def is_unknown(value: Value) -> bool:
-    return isinstance(value, Unknown)

@@ -285,11 +285,3 @@ def call(machine: Machine, full: str, args: Sequence[Value], kwargs: Mapping[str
         return found(machine, args, kwargs, node)
     except (TypeError, ValueError, OverflowError, KeyError, IndexError, AttributeError) as error:
         raise machine.raises(type(error).__name__, str(error), node) from error
-
-
-def is_path(value: Value) -> bool:
-    return isinstance(value, PurePath)
-
-
-def is_name(value: Value) -> bool:
-    return isinstance(value, Imported)

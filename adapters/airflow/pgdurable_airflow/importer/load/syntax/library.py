@@ -17,10 +17,11 @@ SENSOR: Final = "airflow.sdk.bases.sensor.BaseSensorOperator"
 POSTGRES: Final = POSTGRES_OPERATORS[0]
 EXECUTE_QUERY: Final = "airflow.providers.common.sql.operators.sql.SQLExecuteQueryOperator"
 PYTHON: Final = "airflow.providers.standard.operators.python.PythonOperator"
+BASH: Final = "airflow.providers.standard.operators.bash.BashOperator"
 # Classes whose objects hold their arguments as they were given, and defaults for the others.
 _PLAIN: Final = frozenset(
     {PYTHON, EXECUTE_QUERY, POSTGRES, "airflow.providers.common.sql.operators.sql.SQLCheckOperator",
-     "airflow.providers.standard.operators.bash.BashOperator", "airflow.providers.standard.operators.empty.EmptyOperator",
+     BASH, "airflow.providers.standard.operators.empty.EmptyOperator",
      "airflow.providers.standard.operators.latest_only.LatestOnlyOperator", BASE, SENSOR}
 )  # fmt: skip
 OPERATOR_ENDINGS: Final = ("Operator", "OperatorAsync", "Sensor", "SensorAsync", "Transfer", "Check", "Marker")
@@ -87,7 +88,7 @@ def operator(full: str) -> JsonObject | None:
 def keeps_arguments(full: str) -> bool:
     """Say whether an object's attributes are its arguments, or their defaults, and nothing computed."""
     found = operator(full)
-    return full in _PLAIN or (found is not None and PYTHON in found["chain"])
+    return full in _PLAIN or (found is not None and not {PYTHON, BASH}.isdisjoint(found["chain"]))
 
 
 def accepted(full: str) -> frozenset[str]:

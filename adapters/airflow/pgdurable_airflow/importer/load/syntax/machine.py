@@ -436,8 +436,3 @@ def _yields(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
         if not isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             pending.extend(ast.iter_child_nodes(inner))
     return False
-
-
-def instance_of(value: Value) -> Class | None:
-    """Return the user's class of an object."""
-    return value.cls if isinstance(value, Instance) else None

@@ -204,7 +204,7 @@ def _check(
     known = library.operator(task.operator)
     required = known["required"] if known is not None else []
     missing = [each for each in required if each not in kwargs and each not in ("op_args", "op_kwargs")]
-    if is_whole and missing and not name.startswith("_") and "Decorated" not in name:
+    if is_whole and missing and library.keeps_arguments(task.operator) and not name.startswith("_") and "Decorated" not in name:
         raise machine.raises("TypeError", f"missing keyword argument {missing[0]!r}", node)
     if is_whole and "task_id" not in kwargs:
         raise machine.raises("TypeError", "missing keyword argument 'task_id'", node)
@@ -389,7 +389,3 @@ def finish_mapped(
     for value in [task.expand, *(task.given.get(each) for each in names)]:
         for up in references(value):
             link(machine, up, task, node)
-
-
-def describe(value: Value) -> Any:
-    return value

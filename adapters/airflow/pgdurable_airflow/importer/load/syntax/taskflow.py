@@ -243,7 +243,3 @@ def as_setup(machine: Machine, owner: Value, name: str, kwargs: Mapping[str, Val
                     setup.fields["is_setup"] = True
         upstream_of(machine, task, setups or [], node)
     return owner
-
-
-def made(value: Value) -> bool:
-    return isinstance(value, Made)
