@@ -14,7 +14,7 @@ from pgdurable_core.importing import ReadOptions
 
 # The doubt of static reading is no fact of live reading; the next run is shown and decides nothing; and what the
 # decorators of Airflow hand to themselves stands beside it under its own name.
-NOT_COMPARED = ("doubts", "runs", "kwargs_to_upstream", "operator_name", "stub", "searchpath", "undefined", "text", "by")
+NOT_COMPARED = ("doubts", "runs", "kwargs_to_upstream", "operator_name", "stub", "searchpath", "undefined", "text", "by", "partly")
 TASK_DOUBTS_COVER = ("upstream", "task_id", "classes")
 
 
@@ -43,6 +43,9 @@ def normal(value: Any) -> Any:
             return _callable(value)
         if set(value) >= {"kind", "module", "name", "file"} and "line" not in value:
             return _use(value)
+        if "max_active_runs" in value and "owner" in value:
+            # Airflow joins the owners in the order of a set.
+            value = {**value, "owner": sorted(str(value["owner"]).split(", "))}
         if value.get("$") == "object":
             return {"$": "object", "class": value["class"]}
         return {key: normal(inner) for key, inner in value.items() if key not in NOT_COMPARED}
@@ -110,6 +113,8 @@ def dag_differences(live: Mapping[str, Any], static: Mapping[str, Any]) -> list[
     for name in mine.keys() & theirs.keys():
         if mine[name]["doubts"]:
             continue
+        for part in mine[name].get("partly", ()):
+            theirs[name][part] = {key: value for key, value in theirs[name][part].items() if key in mine[name][part]}
         left = ("upstream", "params", "fields") if shaky else ()
         one = {key: value for key, value in theirs[name].items() if key not in left}
         other = {key: value for key, value in mine[name].items() if key not in left}

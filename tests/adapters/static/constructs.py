@@ -68,6 +68,9 @@ def flow():
     @task(retries=3, multiple_outputs=False)
     def double(value, ds=None):
         return value * 2
+    @task
+    def add(value, other):
+        return value + other
     @task.branch
     def pick(params):
         return "left"
@@ -78,7 +81,7 @@ def flow():
     double(found["a"])
     double.override(task_id="again", retries=0)(found)
     double(found)
-    double.partial(ds="x").expand(value=[1, 2, 3])
+    add.partial(other=2).expand(value=[1, 2, 3])
     pick() >> [E(task_id="left"), E(task_id="right")] >> command()
 flow()
 """,

@@ -37,7 +37,7 @@ def line_of(text: str, part: str) -> int:
 UNKNOWN = {
     "a condition": (WITH + "    if open('x').read():\n        E(task_id='maybe')\n    E(task_id='sure')\n", "AF030"),
     "a loop": (WITH + "    for name in os.listdir('.'):\n        E(task_id=name)\n", "AF030"),
-    "a call of a library": (WITH + "    from company.dags import fill\n    fill(d)\n", "AF030"),
+    "a call of a library": (WITH + "    from company.dags import fill\n    fill(d)\n    E(task_id='sure')\n", "AF030"),
     "an edge": (WITH + "    from company.dags import other\n    E(task_id='a') >> other\n", "AF030"),
     "an argument": (WITH + "    Q(task_id='q', conn_id='w', sql=open('x.sql').read())\n", "AF032"),
     "a retry": (WITH + "    E(task_id='e', retries=os.cpu_count())\n", "AF032"),

@@ -47,6 +47,7 @@ def construct(machine: Machine, args: Sequence[Value], kwargs: Mapping[str, Valu
 def make(machine: Machine, given: dict[str, Value], node: ast.AST, site: tuple[str, int]) -> Dag:
     """Make a DAG of its arguments, as Airflow 3 does, with the names of 1 and 2 mapped."""
     unknown = given.pop("**", None)
+    said = sorted(given)
     for old, new in _RENAMED:
         if old in given and new not in given:
             given[new] = given.pop(old)
@@ -65,6 +66,7 @@ def make(machine: Machine, given: dict[str, Value], node: ast.AST, site: tuple[s
             machine.legacy[f"default_args[{dropped!r}]"] = "nothing: Airflow 3 has no such argument"
     params = machine.settled(given.get("params") or {})
     dag = Dag(given.get("dag_id"), given, site[0], site[1], defaults, {})
+    dag.said = said
     if isinstance(params, dict):
         dag.params = {str(key): value for key, value in params.items()}
     elif isinstance(params, Unknown):

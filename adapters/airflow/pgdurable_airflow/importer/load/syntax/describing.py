@@ -66,7 +66,7 @@ def dag_facts(machine: Machine, dag: Dag) -> Row:
         doubts.append(paths.why)
     listed = [str(each) for each in paths if not isinstance(each, Unknown)] if isinstance(paths, list | tuple) else []
     folders = [str(Path(dag.file).parent), *listed]
-    names = sorted(set(given) - {"**"})
+    names = dag.said
     tags = given.get("tags") or []
     return {
         "dag_id": dag.dag_id if isinstance(dag.dag_id, str) else f"unknown_dag_{dag.line}",
@@ -263,6 +263,9 @@ def task_facts(machine: Machine, dag: Dag, task: Task, folders: list[str]) -> Ro
         "given": given,
         "doubts": [doubt_fact(doubt) for doubt in doubts],
     }
+    if not library.keeps_arguments(task.operator):
+        # What its constructors hand on to each other is not known; no rule reads it.
+        facts["partly"] = ["given"]
     if task.is_mapped:
         facts["expand"] = {"kind": task.expand_kind, "value": encode(task.expand)}
     facts["files"] = _files(task, extensions, folders)

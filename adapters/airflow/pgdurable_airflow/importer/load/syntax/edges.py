@@ -7,6 +7,7 @@ from pgdurable_airflow.importer.load.syntax.machine import Machine
 from pgdurable_airflow.importer.load.syntax.values import (
     Dag,
     Group,
+    Imported,
     Instance,
     Label,
     Task,
@@ -52,7 +53,7 @@ def as_list(machine: Machine, value: Value, node: ast.AST) -> list[Value] | None
                 return None
             found += inner
         return found
-    if isinstance(value, Unknown):
+    if isinstance(value, Unknown | Imported):
         return None
     raise machine.raises("TypeError", f"an edge to {type(value).__name__}", node)
 

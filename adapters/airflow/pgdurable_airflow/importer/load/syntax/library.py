@@ -74,9 +74,12 @@ def full_name(dotted: str) -> str:
     elif dotted in POSTGRES_OPERATORS:
         return POSTGRES
     found = entry(dotted)
-    if found is None or found[0] == "value":
-        return dotted
-    return found[1]
+    if found is None:
+        # A name of a class: its methods and members go by the class's own name.
+        owner, _, leaf = dotted.rpartition(".")
+        of_class = entry(owner) if owner else None
+        return f"{of_class[1]}.{leaf}" if of_class is not None and of_class[0] == "class" else dotted
+    return dotted if found[0] == "value" else found[1]
 
 
 def operator(full: str) -> JsonObject | None:

@@ -166,7 +166,8 @@ def initialise(machine: Machine, task: Task, kwargs: dict[str, Value], node: ast
     for name in accepted:
         if name in defaults and name not in kwargs:
             kwargs[name] = defaults[name]
-    if kwargs.pop("provide_context", None) is not None:
+    if kwargs.get("provide_context") is not None:
+        task.given["provide_context"] = kwargs.pop("provide_context")
         machine.legacy["provide_context="] = "nothing: Airflow 3 has no such argument"
     if task.operator == library.POSTGRES:
         _postgres(kwargs)

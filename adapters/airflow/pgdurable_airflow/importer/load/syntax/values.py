@@ -224,6 +224,7 @@ class Dag:
     zone: Value = None
     start_date: Value = None
     is_registered: bool = False
+    said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.root = Group(None, self, None)
