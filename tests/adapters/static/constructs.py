@@ -132,7 +132,8 @@ from airflow.providers.postgres.operators.postgres import PostgresOperator
 from airflow.utils.dates import days_ago
 def call():
     return 1
-with DAG("a", start_date=days_ago(2), schedule_interval="@daily", concurrency=3, default_args={"provide_context": True}):
+with DAG("a", start_date=days_ago(2), schedule_interval="@daily", concurrency=3,
+         default_args={"provide_context": True}):
     DummyOperator(task_id="d") >> PostgresOperator(task_id="p", sql="select 1", postgres_conn_id="pg")
     Old(task_id="o", python_callable=call, provide_context=True)
 """,

@@ -18,8 +18,8 @@ def test_the_library_is_the_one_a_real_airflow_shows(tmp_path: Path, needs_airfl
     if version("apache-airflow") != library.version():
         pytest.skip(f"the library was written with Airflow {library.version()}")
     environment = {
-        **os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PYTHONWARNINGS": "ignore",
-        "PYTHONHASHSEED": "0",
+        **os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PYTHONWARNINGS": "ignore", "PYTHONHASHSEED": "0",
     }  # fmt: skip
     script = Path(__file__).with_name("airflow_library.py")
     out = tmp_path / "airflow.json"

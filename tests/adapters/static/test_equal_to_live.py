@@ -50,8 +50,7 @@ def test_no_example_of_airflows_own_differs_while_it_is_claimed_certain(needs_ai
         whole.identical += found.identical
         whole.uncertain += found.uncertain
         whole.different |= found.different
-    print(whole)
-    assert whole.different == {}
+    assert whole.different == {}, str(whole)
     assert len(whole.identical) > 60
 
 

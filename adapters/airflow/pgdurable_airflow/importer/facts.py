@@ -338,7 +338,9 @@ def read_doubts(fact: Fact) -> tuple[Doubt, ...]:
 def _doubt(row: Row) -> Doubt:
     file = row.get("file")
     return Doubt(
-        str(row.get("what")), Path(file) if isinstance(file, str) and file else None, cast("int | None", row.get("line"))
+        str(row.get("what")),
+        Path(file) if isinstance(file, str) and file else None,
+        cast("int | None", row.get("line")),
     )
 
 

@@ -196,7 +196,13 @@ def _is_dag_file(path: Path) -> bool:
 
 
 def _workflow(
-    job: Job, session: Session, how: _How, row: JsonObject, first: JsonObject, second: JsonObject | None, options: ReadOptions
+    job: Job,
+    session: Session,
+    how: _How,
+    row: JsonObject,
+    first: JsonObject,
+    second: JsonObject | None,
+    options: ReadOptions,
 ) -> ImportedWorkflow:
     dag = read_dag(row)
     around = Surroundings(dag, int(session.airflow.partition(".")[0]), job.roots[0], options.slice_code)

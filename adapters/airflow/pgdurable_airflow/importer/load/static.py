@@ -4,7 +4,6 @@ Every fact is certain unless it says otherwise: a value that is not known is `{"
 task or DAG whose shape is not known lists why under `doubts`.
 """
 
-import ast
 import configparser
 import os
 from collections.abc import Sequence

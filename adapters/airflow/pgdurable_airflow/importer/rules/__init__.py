@@ -123,7 +123,8 @@ def _unknowns(task: Task) -> None:
             task.find(
                 "AF034",
                 f"{use.name} is not known without running the file",
-                f"`{use.name}`, which the callable uses, is made by {use.module}; reading alone cannot tell what it is.",
+                f"`{use.name}`, which the callable uses, is made by {use.module}; "
+                "reading alone cannot tell what it is.",
                 "It is taken for something that needs no Airflow.",
                 "Read the file live to be sure.",
             )

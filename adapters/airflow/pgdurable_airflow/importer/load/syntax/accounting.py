@@ -1,7 +1,6 @@
 """Every operator's call of a file is accounted for: it made tasks, or it stands where the reading did not come."""
 
 import ast
-from pathlib import Path
 
 from pgdurable_airflow.importer.facts import Fact
 from pgdurable_airflow.importer.load.syntax import library

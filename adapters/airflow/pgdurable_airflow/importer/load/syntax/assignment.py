@@ -7,7 +7,17 @@ from pgdurable_airflow.importer.load.syntax.expressions import evaluate, items_o
 from pgdurable_airflow.importer.load.syntax.machine import Machine
 from pgdurable_airflow.importer.load.syntax.operations import binary
 from pgdurable_airflow.importer.load.syntax.scopes import Scope
-from pgdurable_airflow.importer.load.syntax.values import Class, Dag, Group, Instance, Method, Task, Unknown, Value, XCom
+from pgdurable_airflow.importer.load.syntax.values import (
+    Class,
+    Dag,
+    Group,
+    Instance,
+    Method,
+    Task,
+    Unknown,
+    Value,
+    XCom,
+)
 
 
 def assign(machine: Machine, target: ast.expr, value: Value, scope: Scope) -> None:

@@ -7,7 +7,6 @@ import ast
 import importlib
 import inspect
 import sys
-import textwrap
 from collections.abc import Iterator
 from types import CodeType
 from typing import Final
@@ -35,9 +34,50 @@ from pgdurable_airflow.importer.load.syntax.values import (
 
 # Modules of Python's that may be imported to see what their names are.
 _LOOKED_INTO: Final = frozenset(
-    "base64 collections contextlib copy csv dataclasses datetime decimal enum functools glob gzip hashlib io itertools "
-    "json logging math operator os pathlib random re shutil statistics string subprocess tempfile textwrap time typing "
-    "urllib.parse urllib.request uuid warnings zoneinfo os.path smtplib traceback types zipfile sqlite3".split()
+    [
+        "base64",
+        "collections",
+        "contextlib",
+        "copy",
+        "csv",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "enum",
+        "functools",
+        "glob",
+        "gzip",
+        "hashlib",
+        "io",
+        "itertools",
+        "json",
+        "logging",
+        "math",
+        "operator",
+        "os",
+        "pathlib",
+        "random",
+        "re",
+        "shutil",
+        "statistics",
+        "string",
+        "subprocess",
+        "tempfile",
+        "textwrap",
+        "time",
+        "typing",
+        "urllib.parse",
+        "urllib.request",
+        "uuid",
+        "warnings",
+        "zoneinfo",
+        "os.path",
+        "smtplib",
+        "traceback",
+        "types",
+        "zipfile",
+        "sqlite3",
+    ]
 )
 
 
@@ -195,7 +235,13 @@ def _use(name: str, value: Value) -> dict[str, Fact]:
         case Imported():
             return _imported(name, value)
         case Instance():
-            return {"name": name, "kind": "value", "module": value.cls.module.name, "class": value.cls.name, "file": None}
+            return {
+                "name": name,
+                "kind": "value",
+                "module": value.cls.module.name,
+                "class": value.cls.name,
+                "file": None,
+            }
         case Dag() | Task() | XCom() | DagFactory() | GroupFactory() | Made():
             return {"name": name, "kind": "value", "module": "airflow.sdk", "class": type(value).__name__, "file": None}
         case Unknown():

@@ -84,7 +84,12 @@ def _of_scope(machine: Machine, path: str, node: ast.Call, scope: Scope) -> Valu
     if path == "builtins.globals":
         return Method(scope, "globals")
     frame = machine.frames[-1] if machine.frames else None
-    if path == "builtins.super" and frame is not None and frame.function is not None and frame.function.owner is not None:
+    if (
+        path == "builtins.super"
+        and frame is not None
+        and frame.function is not None
+        and frame.function.owner is not None
+    ):
         positional = frame.function.node.args.args
         owner = scope.find(positional[0].arg)[1] if positional else None
         if isinstance(owner, Instance):
@@ -92,9 +97,7 @@ def _of_scope(machine: Machine, path: str, node: ast.Call, scope: Scope) -> Valu
     return machine.unknown(f"what {path.rpartition('.')[2]}() gives", node)
 
 
-def call(
-    machine: Machine, function: Value, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST
-) -> Value:
+def call(machine: Machine, function: Value, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST) -> Value:
     """Call a value."""
     match function:
         case Function():
@@ -172,9 +175,7 @@ def _imported(
     return _unknown(machine, full, None, args, kwargs, node)
 
 
-def _builtin(
-    machine: Machine, name: str, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST
-) -> Value:
+def _builtin(machine: Machine, name: str, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST) -> Value:
     if name == "getattr" and len(args) >= 2 and isinstance(args[1], str):
         from pgdurable_airflow.importer.load.syntax.attributes import read
 
@@ -233,7 +234,11 @@ def _class(machine: Machine, cls: Class, args: Sequence[Value], kwargs: Mapping[
     if isinstance(init, Function):
         machine.follow(init, [instance, *args], kwargs, node)
         return instance
-    fields = [each.target.id for each in cls.node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)]
+    fields = [
+        each.target.id
+        for each in cls.node.body
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+    ]
     if cls.node.decorator_list and cls.is_understood and len(cls.ancestors) == 1:
         given = {**dict(zip(fields, args, strict=False)), **kwargs}
         for name in fields:

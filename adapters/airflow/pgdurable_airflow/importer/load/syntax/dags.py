@@ -26,11 +26,41 @@ _RENAMED: Final = (
 _DROPPED: Final = ("default_view", "orientation", "full_filepath", "sla_miss_callback")
 _FALSE: Final = ("render_template_as_native_obj", "fail_fast", "fail_stop")
 _KNOWN: Final = frozenset(
-    "dag_id description schedule start_date end_date template_searchpath template_undefined user_defined_macros "
-    "user_defined_filters default_args max_active_tasks max_active_runs max_consecutive_failed_dag_runs dagrun_timeout "
-    "deadline catchup on_success_callback on_failure_callback doc_md params access_control is_paused_upon_creation "
-    "jinja_environment_kwargs render_template_as_native_obj tags owner_links auto_register fail_fast dag_display_name "
-    "allowed_run_types disable_bundle_versioning rerun_with_latest_version timezone".split()
+    [
+        "dag_id",
+        "description",
+        "schedule",
+        "start_date",
+        "end_date",
+        "template_searchpath",
+        "template_undefined",
+        "user_defined_macros",
+        "user_defined_filters",
+        "default_args",
+        "max_active_tasks",
+        "max_active_runs",
+        "max_consecutive_failed_dag_runs",
+        "dagrun_timeout",
+        "deadline",
+        "catchup",
+        "on_success_callback",
+        "on_failure_callback",
+        "doc_md",
+        "params",
+        "access_control",
+        "is_paused_upon_creation",
+        "jinja_environment_kwargs",
+        "render_template_as_native_obj",
+        "tags",
+        "owner_links",
+        "auto_register",
+        "fail_fast",
+        "dag_display_name",
+        "allowed_run_types",
+        "disable_bundle_versioning",
+        "rerun_with_latest_version",
+        "timezone",
+    ]
 )
 
 

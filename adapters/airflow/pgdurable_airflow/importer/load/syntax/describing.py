@@ -50,7 +50,10 @@ def dag_facts(machine: Machine, dag: Dag) -> Row:
         if name == "doc_md":
             value = _doc(machine, dag.doc_md)
         fields[name] = encode(value) if value is not None or name not in _DEFAULTS else _DEFAULTS[name]
-    for name, setting in (("max_active_runs", "max_active_runs_per_dag"), ("max_active_tasks", "max_active_tasks_per_dag")):
+    for name, setting in (
+        ("max_active_runs", "max_active_runs_per_dag"),
+        ("max_active_tasks", "max_active_tasks_per_dag"),
+    ):
         if given.get(name) is None:
             fields[name] = int(str(config[setting]))
     if given.get("catchup") is None:
@@ -79,7 +82,7 @@ def dag_facts(machine: Machine, dag: Dag) -> Row:
         "timetable": timetable(machine, given.get("schedule"), zone),
         "default_args": encode(dag.default_args),
         "params": _params(encode, dag.params),
-        "tags": sorted(str(tag) for tag in tags) if isinstance(tags, list | tuple | set) else [],
+        "tags": cast("Fact", sorted(str(tag) for tag in tags) if isinstance(tags, list | tuple | set) else []),
         "searchpath": cast("Fact", folders),
         "callbacks": {name: callbacks(encode, given.get(f"on_{name}_callback")) for name in ("failure", "success")},
         "macros": _keys(given.get("user_defined_macros")),
@@ -105,7 +108,7 @@ def _doc(machine: Machine, value: Value) -> Value:
 
 
 def _keys(value: Value) -> list[Fact]:
-    return sorted(str(key) for key in value) if isinstance(value, dict) else []
+    return [*sorted(str(key) for key in value)] if isinstance(value, dict) else []
 
 
 def _params(encode: Encoder, params: Mapping[str, Value]) -> Fact:
@@ -188,7 +191,11 @@ def _given_cron(machine: Machine, made: Made) -> Row:
     from pgdurable_airflow.importer.load.syntax.known import zone as read_zone
 
     given = dict(zip(("cron",), made.args, strict=False)) | made.kwargs
-    cron, where, shift = given.get("cron"), given.get("timezone", made.args[1] if len(made.args) > 1 else None), given.get("interval")
+    cron, where, shift = (
+        given.get("cron"),
+        given.get("timezone", made.args[1] if len(made.args) > 1 else None),
+        given.get("interval"),
+    )
     zone = read_zone(machine, where, None) if where is not None else None  # type: ignore[arg-type]
     kind = made.kind.rpartition(".")[2]
     if not isinstance(cron, str) or not isinstance(zone, tzinfo) or given.get("run_immediately"):
@@ -217,8 +224,11 @@ def class_facts(task: Task) -> list[Row]:
 
 def _own_class(cls: Class) -> Row:
     functions = [name for name, value in cls.names.items() if isinstance(value, Function)]
-    plain = [name for name, value in cls.names.items()
-             if not isinstance(value, Function | Decorated) and not name.startswith("_") and name not in _DISPLAY]
+    plain = [
+        name
+        for name, value in cls.names.items()
+        if not isinstance(value, Function | Decorated) and not name.startswith("_") and name not in _DISPLAY
+    ]
     return {
         "name": f"{cls.module.name}.{cls.qualname}",
         "own": [name for name in EXECUTION if name in cls.names],
@@ -373,4 +383,6 @@ def _file(name: str, folders: list[str]) -> Row:
                     return {"text": path.read_bytes().decode().replace("\r\n", "\n"), "path": str(path.resolve())}
                 except (OSError, UnicodeDecodeError) as error:
                     return {"error": f"{type(error).__name__}: {error}"}
-    return {"error": f"TemplateNotFound: {name!r} not found in search path: " + ", ".join(repr(each) for each in folders)}
+    return {
+        "error": f"TemplateNotFound: {name!r} not found in search path: " + ", ".join(repr(each) for each in folders)
+    }

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from pgdurable_airflow.importer.load.syntax.machine import Machine
 from pgdurable_airflow.importer.load.syntax.values import (
@@ -229,7 +230,7 @@ def set_relatives(
 
 def chain(machine: Machine, args: Sequence[Value], node: ast.AST) -> Value:
     """Follow chain(): neighbours one after the other, lists of one length pairwise."""
-    for one, other in zip(args, args[1:], strict=False):
+    for one, other in pairwise(args):
         one, other = machine.settled(one), machine.settled(other)
         if isinstance(one, list | tuple) and isinstance(other, list | tuple):
             if len(one) != len(other):
@@ -249,7 +250,7 @@ def chain(machine: Machine, args: Sequence[Value], node: ast.AST) -> Value:
 
 def chain_linear(machine: Machine, args: Sequence[Value], node: ast.AST) -> Value:
     """Follow chain_linear(): every one of a list before every one of the next."""
-    for one, other in zip(args, args[1:], strict=False):
+    for one, other in pairwise(args):
         connect(machine, one, other, None, node)
     return None
 

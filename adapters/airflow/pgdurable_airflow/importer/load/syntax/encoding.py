@@ -1,4 +1,4 @@
-"""Values as JSON, in the child's words (`encode` of load/child.py); what is not known carries its reason and its line."""
+"""Values as JSON, in the child's words (`encode` of load/child.py); what is not known carries its reason and line."""
 
 import base64
 import json

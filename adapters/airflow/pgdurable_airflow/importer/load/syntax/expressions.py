@@ -54,8 +54,8 @@ def evaluate(machine: Machine, node: ast.expr, scope: Scope) -> Value:
             held = evaluate(machine, owner, scope)
             return attributes.item(machine, held, evaluate(machine, index, scope), node)
         case ast.Slice(lower=lower, upper=upper, step=step):
-            parts = [evaluate(machine, each, scope) if each is not None else None for each in (lower, upper, step)]
-            return first_unknown(parts) or slice(*parts)
+            ends = [evaluate(machine, each, scope) if each is not None else None for each in (lower, upper, step)]
+            return first_unknown(ends) or slice(*ends)
         case ast.Lambda():
             return definitions.make_function(machine, node, scope)
         case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():

@@ -12,7 +12,6 @@ from pgdurable_airflow.importer.load.syntax.values import (
     Group,
     GroupArgument,
     GroupFactory,
-    Unknown,
     Value,
 )
 
@@ -47,7 +46,9 @@ def construct(
     taken = {each.group_id for each in all_groups(dag.root)}
     if whole in taken:
         if not (suffixed or given.get("add_suffix_on_collision") is True):
-            raise machine.raises("DuplicateTaskIdFound", f"group_id '{group_id}' has already been added to the DAG", node)
+            raise machine.raises(
+                "DuplicateTaskIdFound", f"group_id '{group_id}' has already been added to the DAG", node
+            )
         base = re.split(r"__\d+$", whole)[0]
         numbers = [int(found[1]) for each in taken if (found := re.fullmatch(rf"{re.escape(base)}__(\d+)", each or ""))]
         whole = f"{base}__{max(numbers, default=0) + 1}"
@@ -120,7 +121,12 @@ def _inside(
 
 
 def method(
-    machine: Machine, factory: GroupFactory, name: str, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST
+    machine: Machine,
+    factory: GroupFactory,
+    name: str,
+    args: Sequence[Value],
+    kwargs: Mapping[str, Value],
+    node: ast.AST,
 ) -> Value:
     """Follow .override, .partial, .expand and .expand_kwargs of a group function."""
     match name:

@@ -6,7 +6,7 @@ from pathlib import Path
 from pgdurable_airflow.importer.load.syntax import library
 from pgdurable_airflow.importer.load.syntax.machine import Machine
 from pgdurable_airflow.importer.load.syntax.scopes import Module, Scope
-from pgdurable_airflow.importer.load.syntax.values import Imported, Unknown, Value
+from pgdurable_airflow.importer.load.syntax.values import Imported, Value
 
 
 def follow(machine: Machine, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:

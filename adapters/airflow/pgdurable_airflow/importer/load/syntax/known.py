@@ -9,16 +9,25 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
-from pgdurable_airflow.importer.load.child import changed_text, changed_value
+from pgdurable_airflow.importer.load import child
 from pgdurable_airflow.importer.load.syntax.machine import Machine
-from pgdurable_airflow.importer.load.syntax.values import Imported, Made, Partial, Unknown, Value, first_unknown, is_plain
+from pgdurable_airflow.importer.load.syntax.values import (
+    Made,
+    Partial,
+    Unknown,
+    Value,
+    first_unknown,
+    is_plain,
+)
 
 Call = Callable[[Machine, Sequence[Value], Mapping[str, Value], ast.AST], Value]
 _NOTHING: Final = object()
+_changed_text: Final[Callable[[str], str]] = child.changed_text
+_changed_value: Final[Callable[[object], object]] = child.changed_value
 
 
 def zone(machine: Machine, name: Value, node: ast.AST) -> tzinfo | Unknown:
@@ -41,14 +50,15 @@ def _moment(machine: Machine, args: Sequence[Value], kwargs: Mapping[str, Value]
         return found
     rest.pop("fold", None)
     rest.pop("raise_on_unknown_times", None)
-    return datetime(*cast("Any", args), **cast("Any", rest), tzinfo=found)
+    return cast("Any", datetime)(*args, **rest, tzinfo=found)
 
 
 def _airflow_moment(machine: Machine, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST) -> Value:
     """airflow.utils.timezone.datetime: in the default zone."""
     if "tzinfo" in kwargs:
         return datetime(*cast("Any", args), **cast("Any", kwargs))
-    return datetime(*cast("Any", args), **cast("Any", kwargs), tzinfo=ZoneInfo(str(machine.world.config["zone"])))
+    default = ZoneInfo(str(machine.world.config["zone"]))
+    return cast("Any", datetime)(*args, **kwargs, tzinfo=default)
 
 
 def _duration(machine: Machine, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST) -> Value:
@@ -60,7 +70,9 @@ def _duration(machine: Machine, args: Sequence[Value], kwargs: Mapping[str, Valu
 
 def _now(machine: Machine, node: ast.AST, into: Value) -> Value:
     machine.reads.clock.add(machine.site)
-    return machine.world.now if into is None else machine.world.now.astimezone(into if isinstance(into, tzinfo) else UTC)
+    return (
+        machine.world.now if into is None else machine.world.now.astimezone(into if isinstance(into, tzinfo) else UTC)
+    )
 
 
 def _datetime_now(machine: Machine, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST) -> Value:
@@ -116,7 +128,7 @@ def environment(machine: Machine, key: Value, node: ast.AST, default: Value = _N
     machine.reads.environment.setdefault(key, list(machine.site))
     if key in machine.world.environment:
         text = machine.world.environment[key]
-        return changed_text(text) if machine.world.is_changed else text
+        return _changed_text(text) if machine.world.is_changed else text
     if default is _NOTHING:
         raise machine.raises("KeyError", repr(key), node)
     return default
@@ -138,7 +150,7 @@ def _variable(machine: Machine, args: Sequence[Value], kwargs: Mapping[str, Valu
     given = key if key in world.variables else key.lower() if key.lower() in world.variables else None
     if given is not None:
         text = world.variables[given]
-        text = changed_text(text) if world.is_changed else text
+        text = _changed_text(text) if world.is_changed else text
         return json.loads(text) if as_json else text
     reads.missing_variables.add(key)
     if default is not _NOTHING:
@@ -162,7 +174,10 @@ def _connection(machine: Machine, args: Sequence[Value], kwargs: Mapping[str, Va
         given = {"conn_type": "generic", "host": mark, "login": mark, "password": mark, "schema": mark}
     fields = dict(given)
     if world.is_changed:
-        fields = {**cast("dict[str, object]", changed_value(fields)), "conn_type": fields.get("conn_type") or "generic"}
+        fields = {
+            **cast("dict[str, object]", _changed_value(fields)),
+            "conn_type": fields.get("conn_type") or "generic",
+        }
     extra = fields.pop("extra", None)
     shown: dict[str, Value] = {key: fields.get(key) for key in ("host", "login", "password", "schema", "port")}
     shown |= {"conn_id": name, "conn_type": fields.get("conn_type") or "generic"}
@@ -208,7 +223,6 @@ OPEN: Final = {
     "copy.copy": lambda machine, args, kwargs, node: dict(args[0]) if isinstance(args[0], dict) else args[0],
     "copy.deepcopy": lambda machine, args, kwargs, node: _deep(args[0]),
     "typing.cast": lambda machine, args, kwargs, node: args[1],
-    "collections.OrderedDict": lambda machine, args, kwargs, node: dict(*args, **kwargs),
     "logging.getLogger": lambda machine, args, kwargs, node: machine.unknown("a logger", node, "logging.Logger"),
 }
 KNOWN: Final[dict[str, Call]] = {
@@ -244,7 +258,8 @@ KNOWN: Final[dict[str, Call]] = {
     "warnings.filterwarnings": _nothing, "warnings.simplefilter": _nothing, "warnings.warn": _nothing,
     "random.seed": _nothing, "sys.path.append": _nothing, "sys.path.insert": _nothing, "time.sleep": _nothing,
     "airflow.sdk.definitions.variable.Variable.get": _variable, "airflow.models.variable.Variable.get": _variable,
-    "airflow.models.variable.Variable.setdefault": _variable, "airflow.sdk.bases.hook.BaseHook.get_connection": _connection,
+    "airflow.models.variable.Variable.setdefault": _variable,
+    "airflow.sdk.bases.hook.BaseHook.get_connection": _connection,
     "airflow.sdk.definitions.connection.Connection.get": _connection,
     "airflow.models.connection.Connection.get_connection_from_secrets": _connection,
 }  # fmt: skip

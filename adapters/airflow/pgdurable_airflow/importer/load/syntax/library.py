@@ -9,8 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from pgdurable_airflow.importer.load.child import APPLY_DEFAULTS, DAYS_AGO, LEGACY, POSTGRES_OPERATORS
+from pgdurable_airflow.importer.load import child
 
+LEGACY: Final[Mapping[str, str]] = child.LEGACY
+POSTGRES_OPERATORS: Final[tuple[str, ...]] = child.POSTGRES_OPERATORS
+DAYS_AGO: Final[str] = child.DAYS_AGO
+APPLY_DEFAULTS: Final[str] = child.APPLY_DEFAULTS
 FILE: Final = Path(__file__).with_name("airflow.json")
 BASE: Final = "airflow.sdk.bases.operator.BaseOperator"
 SENSOR: Final = "airflow.sdk.bases.sensor.BaseSensorOperator"

@@ -1,8 +1,8 @@
 """Follows a file's statements as Python would, over values of which some are unknown.
 
-What stands under a condition that is not known is followed all the same, and whatever it makes is doubtful: `maybe` holds
-the reasons. Nothing here calls the user's code: functions of the files are followed by their syntax, and of the standard
-library only what `plain.py` and `known.py` list is computed.
+What stands under a condition that is not known is followed all the same, and whatever it makes is doubtful: `maybe`
+holds the reasons. Nothing here calls the user's code: functions of the files are followed by their syntax, and of the
+standard library only what `plain.py` and `known.py` list is computed.
 """
 
 import ast
@@ -16,12 +16,10 @@ from typing import Final
 
 from pgdurable_airflow.importer.load.syntax.scopes import Module, Scope
 from pgdurable_airflow.importer.load.syntax.values import (
-    Class,
     Dag,
     Doubt,
     Function,
     Group,
-    Instance,
     Task,
     Unknown,
     Value,
@@ -364,7 +362,12 @@ class Machine:
     # -- calls of the user's own functions -----------------------------------------------------------------------------
 
     def follow(
-        self, function: Function, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST, self_value: Value = None
+        self,
+        function: Function,
+        args: Sequence[Value],
+        kwargs: Mapping[str, Value],
+        node: ast.AST,
+        self_value: Value = None,
     ) -> Value:
         """Follow a function of the user's files for these arguments, and return what it gives."""
         from pgdurable_airflow.importer.load.syntax.definitions import bind_arguments

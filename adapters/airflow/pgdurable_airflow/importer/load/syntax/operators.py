@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Mapping, Sequence
 from datetime import timedelta, tzinfo
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from pgdurable_airflow.importer.load.child import OPERATOR_ATTRIBUTES, TASK_FIELDS
 from pgdurable_airflow.importer.load.syntax import groups, library
@@ -160,12 +160,12 @@ def initialise(machine: Machine, task: Task, kwargs: dict[str, Value], node: ast
         task.doubts.append(cast("Unknown", kwargs["dag"]).why)
     defaults = _defaults(dag, group, kwargs)
     own_params = kwargs.get("params")
-    for name in ("dag", "task_group", "default_args", "params"):
-        kwargs.pop(name, None)
+    for each in ("dag", "task_group", "default_args", "params"):
+        kwargs.pop(each, None)
     accepted = library.accepted(task.operator)
-    for name in accepted:
-        if name in defaults and name not in kwargs:
-            kwargs[name] = defaults[name]
+    for each in accepted:
+        if each in defaults and each not in kwargs:
+            kwargs[each] = defaults[each]
     if kwargs.get("provide_context") is not None:
         task.given["provide_context"] = kwargs.pop("provide_context")
         machine.legacy["provide_context="] = "nothing: Airflow 3 has no such argument"
@@ -205,7 +205,13 @@ def _check(
     known = library.operator(task.operator)
     required = known["required"] if known is not None else []
     missing = [each for each in required if each not in kwargs and each not in ("op_args", "op_kwargs")]
-    if is_whole and missing and library.keeps_arguments(task.operator) and not name.startswith("_") and "Decorated" not in name:
+    if (
+        is_whole
+        and missing
+        and library.keeps_arguments(task.operator)
+        and not name.startswith("_")
+        and "Decorated" not in name
+    ):
         raise machine.raises("TypeError", f"missing keyword argument {missing[0]!r}", node)
     if is_whole and "task_id" not in kwargs:
         raise machine.raises("TypeError", "missing keyword argument 'task_id'", node)
@@ -321,7 +327,9 @@ def expand(
     node: ast.AST,
 ) -> Value:
     """Follow `.expand(…)` and `.expand_kwargs(…)` of a partial operator."""
-    task = Task(None, half.operator, {}, machine.file, machine.line, own=half.own, is_unknown_class=half.is_unknown_class)
+    task = Task(
+        None, half.operator, {}, machine.file, machine.line, own=half.own, is_unknown_class=half.is_unknown_class
+    )
     key = (machine.file, getattr(node, "lineno", 0), getattr(node, "col_offset", 0))
     machine.made[key] = machine.made.get(key, 0) + 1
     if machine.maybe:

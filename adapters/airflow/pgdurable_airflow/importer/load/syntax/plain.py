@@ -18,18 +18,75 @@ from pgdurable_airflow.importer.load.syntax.values import (
 )
 
 _TEXT: Final = frozenset(
-    "capitalize casefold center count endswith expandtabs find format index isalnum isalpha isascii isdecimal isdigit "
-    "isidentifier islower isnumeric isspace istitle isupper join ljust lower lstrip partition removeprefix removesuffix "
-    "replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title upper zfill "
-    "encode format_map translate".split()
+    [
+        "capitalize",
+        "casefold",
+        "center",
+        "count",
+        "endswith",
+        "expandtabs",
+        "find",
+        "format",
+        "index",
+        "isalnum",
+        "isalpha",
+        "isascii",
+        "isdecimal",
+        "isdigit",
+        "isidentifier",
+        "islower",
+        "isnumeric",
+        "isspace",
+        "istitle",
+        "isupper",
+        "join",
+        "ljust",
+        "lower",
+        "lstrip",
+        "partition",
+        "removeprefix",
+        "removesuffix",
+        "replace",
+        "rfind",
+        "rindex",
+        "rjust",
+        "rpartition",
+        "rsplit",
+        "rstrip",
+        "split",
+        "splitlines",
+        "startswith",
+        "strip",
+        "swapcase",
+        "title",
+        "upper",
+        "zfill",
+        "encode",
+        "format_map",
+        "translate",
+    ]
 )
 _LIST_CHANGES: Final = frozenset({"append", "extend", "insert", "remove", "reverse", "sort", "clear", "pop"})
 _DICT_CHANGES: Final = frozenset({"update", "setdefault", "pop", "clear", "popitem"})
 _SET: Final = frozenset({"union", "intersection", "difference", "issubset", "issuperset", "copy"})
 _MOMENT: Final = frozenset(
-    "strftime isoformat date time weekday isoweekday replace timestamp timetuple toordinal total_seconds".split()
+    [
+        "strftime",
+        "isoformat",
+        "date",
+        "time",
+        "weekday",
+        "isoweekday",
+        "replace",
+        "timestamp",
+        "timetuple",
+        "toordinal",
+        "total_seconds",
+    ]
 )
-_PATH: Final = frozenset("joinpath with_suffix with_name with_stem as_posix relative_to is_absolute match".split())
+_PATH: Final = frozenset(
+    ["joinpath", "with_suffix", "with_name", "with_stem", "as_posix", "relative_to", "is_absolute", "match"]
+)
 _PURE: Final[dict[str, Callable[..., Any]]] = {
     "len": len, "int": int, "float": float, "bool": bool, "abs": abs, "min": min, "max": max, "sum": sum,
     "round": round, "any": any, "all": all, "ord": ord, "chr": chr, "hash": len, "divmod": divmod, "hex": hex,
@@ -228,9 +285,7 @@ def _dict(
         raise machine.raises(type(error).__name__, str(error), node) from error
 
 
-def builtin(
-    machine: Machine, name: str, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST
-) -> Value:
+def builtin(machine: Machine, name: str, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST) -> Value:
     """Call one of Python's built-in functions."""
     from pgdurable_airflow.importer.load.syntax.expressions import items_of
 
@@ -243,7 +298,7 @@ def builtin(
             return text_of(machine, value, node, 114)
         case "dict", _:
             return _make_dict(machine, args, kwargs, node)
-        case ("list" | "tuple" | "set" | "frozenset" | "sorted" | "reversed" | "enumerate" | "iter"), [value, *rest]:
+        case (("list" | "tuple" | "set" | "frozenset" | "sorted" | "reversed" | "enumerate" | "iter"), [value, *rest]):
             items = items_of(machine, value, node)
             return items if isinstance(items, Unknown) else _collected(machine, name, items, rest, kwargs, node)
         case "list", []:
@@ -265,7 +320,7 @@ def builtin(
         case "len", [value]:
             items = items_of(machine, value, node)
             return items if isinstance(items, Unknown) else len(items)
-        case ("any" | "all"), [value]:
+        case (("any" | "all"), [value]):
             items = items_of(machine, value, node)
             if isinstance(items, Unknown):
                 return items
@@ -273,7 +328,7 @@ def builtin(
             if None in answers:
                 return first_unknown(items) or machine.unknown("whether an object counts as true", node)
             return any(answers) if name == "any" else all(answers)
-        case ("map" | "filter"), [function, value]:
+        case (("map" | "filter"), [function, value]):
             return _mapped(machine, name, function, value, node)
         case "isinstance", [value, Value_type]:
             return _isinstance(machine, value, Value_type, node)
@@ -314,15 +369,20 @@ def _make_dict(machine: Machine, args: Sequence[Value], kwargs: Mapping[str, Val
             return settled
         if isinstance(settled, dict):
             found.update(settled)
-        elif isinstance(settled, list | tuple) and all(isinstance(each, list | tuple) and len(each) == 2 for each in settled):
+        elif isinstance(settled, list | tuple) and all(
+            isinstance(each, list | tuple) and len(each) == 2 for each in settled
+        ):
             unknown = first_unknown([each[0] for each in settled])
             if unknown is not None:
                 return unknown
             found.update({each[0]: each[1] for each in settled})
         else:
             return machine.unknown("a dict made of an object", node)
-    unknown = kwargs.get("**")
-    return unknown if isinstance(unknown, Unknown) else {**found, **kwargs}
+    rest = kwargs.get("**")
+    if isinstance(rest, Unknown):
+        return rest
+    found.update(kwargs)
+    return found
 
 
 def _collected(

@@ -13,7 +13,6 @@ from pgdurable_airflow.importer.load.syntax.values import (
     Function,
     Group,
     Imported,
-    Made,
     Method,
     Task,
     TaskDecorator,
@@ -28,9 +27,7 @@ _MAPPINGS: Final = frozenset({"dict", "Dict", "Mapping", "MutableMapping", "Orde
 _DOCS: Final = ("doc", "doc_json", "doc_md", "doc_rst", "doc_yaml")
 
 
-def decorator(
-    machine: Machine, kind: str, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST
-) -> Value:
+def decorator(machine: Machine, kind: str, args: Sequence[Value], kwargs: Mapping[str, Value], node: ast.AST) -> Value:
     """Follow `@task`, `@task(…)` and `@task.something`."""
     if kind in ("run_if", "skip_if"):
         return TaskDecorator(kind, dict(kwargs))

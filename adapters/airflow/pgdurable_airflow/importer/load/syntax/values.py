@@ -1,7 +1,7 @@
 """The values a file works with while it is read.
 
-Texts, numbers, lists, dicts and dates are Python's own. Everything else is one of the symbols below. What cannot be known
-is `Unknown`, and says which line made it so; nothing is ever guessed in its place.
+Texts, numbers, lists, dicts and dates are Python's own. Everything else is one of the symbols below. What cannot be
+known is `Unknown`, and says which line made it so; nothing is ever guessed in its place.
 """
 
 import ast
