@@ -26,7 +26,8 @@ MODULES = (
 SINGLE = (
     "airflow.models", "airflow.models.baseoperator", "airflow.models.connection", "airflow.models.dag",
     "airflow.models.param", "airflow.models.variable", "airflow.models.xcom_arg", "airflow.models.xcom",
-    "airflow.models.mappedoperator", "airflow.exceptions", "airflow.sdk.exceptions", "airflow.configuration", "airflow.macros", "airflow.sdk.timezone",
+    "airflow.models.mappedoperator", "airflow.exceptions", "airflow.sdk.exceptions", "airflow.configuration",
+    "airflow.macros", "airflow.sdk.timezone",
     "airflow.utils.task_group", "airflow.utils.edgemodifier", "airflow.utils.trigger_rule", "airflow.utils.timezone",
     "airflow.utils.helpers", "airflow.utils.state", "airflow.utils.weekday", "airflow.utils.types",
     "airflow.utils.weight_rule", "airflow.utils.setup_teardown", "airflow.utils.xcom", "airflow.utils.email",

@@ -218,7 +218,7 @@ def _plainly(function: Callable[..., object]) -> Call:
 
 
 # What takes symbols among its arguments; everything else here is called with plain values alone.
-OPEN: Final = {
+OPEN: Final[dict[str, Call]] = {
     "functools.partial": _partial,
     "copy.copy": lambda machine, args, kwargs, node: dict(args[0]) if isinstance(args[0], dict) else args[0],
     "copy.deepcopy": lambda machine, args, kwargs, node: _deep(args[0]),
