@@ -70,6 +70,9 @@ def _named(param: click.Parameter, name: str) -> click.Parameter:
 
 _HELP = """Read {system} files or folders, write a SQL file per workflow and a report.
 
+    The files are executed by the {system} that is installed. With --static, and where none is installed, nothing of
+    them runs: they are read by their syntax, and what that cannot tell is said at its line and blocked.
+
     Every task is accounted for in the report: what became of it, how faithfully, and why. A file that a person edited
     is never overwritten; an unchanged source changes nothing; what an earlier import wrote and this one does not mean
     is removed, unless somebody edited it. A workflow with a blocked task is written as a draft,
@@ -83,6 +86,7 @@ _HELP = """Read {system} files or folders, write a SQL file per workflow and a r
     Examples:
       pgdurable import {name} dags/orders_daily.py
       pgdurable import {name} dags/ --dag orders_daily --out workflows/
+      pgdurable import {name} dags/orders_daily.py --static
       pgdurable import {name} dags/orders_daily.py --run --date 2026-11-21 --param mode=full
       pgdurable import {name} dags/orders_daily.py --run --env dev
     """
@@ -101,6 +105,7 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--connections", type=_file, help="Take {system}'s Connections from this JSON or YAML.")
 @click.option("--as-of", callback=read_date, metavar="DATE", help="Set the clock to this while files are read.")
 @click.option("--slice-code", is_flag=True, help="Copy callables that can stand alone out of their module.")
+@click.option("--static", is_flag=True, help="Run no code of the files: read their syntax alone, without {system}.")
 @click.option("--run", "run", is_flag=True, help="Deploy the result and run it once.")
 @date_option("By default the environment's, else the start of today.")
 @param_option
@@ -123,6 +128,7 @@ def _import(
     connections: Path | None,
     as_of: datetime | None,
     slice_code: bool,
+    static: bool,
     run: bool,
     date: datetime | None,
     params: tuple[str, ...],
@@ -130,6 +136,8 @@ def _import(
     yes: bool,
 ) -> int:
     invocation = current()
+    if static and python is not None:
+        raise UsageError("--static runs no Python, so it goes without --airflow-python")
     if not run and (date or params or fixture):
         raise UsageError("--date, --param and --fixture are for --run")
     options = ReadOptions(
@@ -140,6 +148,7 @@ def _import(
         connections=connections,
         as_of=as_of,
         slice_code=slice_code,
+        static=static,
     )
     with invocation.err.status(f"reading {', '.join(short_path(path) for path in paths)}"):
         result = load_importer(importer).read(paths, options)

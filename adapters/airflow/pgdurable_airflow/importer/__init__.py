@@ -13,7 +13,7 @@ __all__ = ["AirflowImporter"]
 
 
 class AirflowImporter:
-    """Reads Airflow DAGs by executing them under a real Airflow in a child process."""
+    """Reads Airflow DAGs by executing them under a real Airflow in a child process, or by their syntax alone."""
 
     @property
     def name(self) -> str:

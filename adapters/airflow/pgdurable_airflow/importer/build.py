@@ -44,6 +44,7 @@ def build_workflow(reading: Reading, around: Surroundings) -> ImportedWorkflow:
     found = DagFindings(dag, around)
     about.stubs_and_names(found, reading.answer)
     about.fixed_at_import(found, reading.first, reading.second, reading.answer)
+    about.doubts(found, reading.answer.get("unreached", ()))
     about.options(found)
     about.mistakes(found, reading.base_parameters)
     schedule = read_schedule(dag, around.shown(dag.file))
@@ -125,7 +126,7 @@ def _finished(
     digest = sha256(dag.file.read_bytes()).hexdigest()
     comments = {key: pair[1].comments for key, pair in by_key.items() if pair[1] is not None}
     as_of = "" if not reading.answer["clock"] else "; it reads the clock"
-    read_from = f"{source} (source {digest[:8]}), read live: {reading.airflow}, {_intervals(graph)}{as_of}"
+    read_from = f"{source} (source {digest[:8]}), read {reading.how}: {reading.airflow}, {_intervals(graph)}{as_of}"
     notes = header_notes(graph, tasks, findings, comments, read_from) if is_sound else Notes()
     is_blocked = any(finding.weight == "blocked" for finding in findings)
     files = (workflow_files(graph, notes, is_blocked) if is_sound else []) + slices

@@ -199,6 +199,50 @@ _ALL: Final = (
         by hand run at once, and all their steps that are ready with them. Start one run after the other with
         `pgdurable start NAME --wait`, and limit steps by the sessions of the worker.""",
     ),
+    # AF03x: read by syntax alone
+    _code(
+        "AF030",
+        "blocked",
+        "the graph is not wholly known",
+        """Static reading runs no code. The tasks or edges of this DAG depend on something that only running the file
+        decides: a condition, a loop over something read or computed, a call of a library that may add tasks. What was
+        found stands in the draft. Read the file live with --airflow-python, or write it with literals.""",
+    ),
+    _code(
+        "AF031",
+        "blocked",
+        "the task is not certain",
+        """Static reading saw the task's call, and is not certain of its id, its class or whether it is made at all.
+        Read the file live with --airflow-python.""",
+    ),
+    _code(
+        "AF032",
+        "blocked",
+        "an argument is not known",
+        """Static reading does not know the value of one of the task's arguments: it is read, computed or imported from
+        a place that is not read. It is never guessed. Read the file live with --airflow-python.""",
+    ),
+    _code(
+        "AF033",
+        "decide",
+        "an option of the DAG is not known",
+        """Static reading does not know an option of the DAG: its schedule, a date, a limit, a param. The workflow is
+        written without it. Read the file live with --airflow-python, or write it into the SQL file by hand.""",
+    ),
+    _code(
+        "AF034",
+        "decide",
+        "a name the callable uses is not known",
+        """The callable uses a value of its module that a library makes. Static reading cannot tell whether it is an
+        object that needs Airflow, such as a hook. Read the file live, or look at it.""",
+    ),
+    _code(
+        "AF035",
+        "note",
+        "an operator that is not reached",
+        """An operator is called in a function that nothing in the file calls, or under a condition that is false. No
+        task is made of it, here as in Airflow; it is named so that every operator of the file is accounted for.""",
+    ),
     # AF11x: SQL
     _code(
         "AF110",

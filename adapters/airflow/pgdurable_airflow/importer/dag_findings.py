@@ -2,12 +2,22 @@
 
 import ast
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from pgdurable_airflow.importer.codes import CODES
-from pgdurable_airflow.importer.facts import DagFacts, Fact, Row, callable_of, elements, is_absent, is_row, seconds
+from pgdurable_airflow.importer.facts import (
+    DagFacts,
+    Fact,
+    Row,
+    callable_of,
+    elements,
+    first_unknown,
+    is_absent,
+    is_row,
+    seconds,
+)
 from pgdurable_airflow.importer.link import trigger_rule
 from pgdurable_airflow.importer.load.live import SENTINEL, JsonObject
 from pgdurable_airflow.importer.task import Surroundings
@@ -27,6 +37,8 @@ _LIMIT_YOURSELF: Final = {
     "max_active_runs": "Start a run when the one before has ended: `pgdurable start NAME --wait`.",
     "max_active_tasks": "Run the worker with as many sessions as may work at once: --sql, --python.",
 }
+
+_CALLED: Final = frozenset(f"on_{kind}_callback" for kind in ("failure", "success", "retry", "execute", "skipped"))
 
 Find = Callable[..., None]
 
@@ -137,12 +149,50 @@ def options(found: DagFindings) -> None:
         )
 
 
+def doubts(found: DagFindings, unreached: Sequence[JsonObject]) -> None:
+    """Say what static reading does not know of the DAG's shape and options, and which calls it did not come to."""
+    dag = found.dag
+    remedy = "Read the file live: name an interpreter that has Airflow with --airflow-python."
+    for doubt in dag.doubts:
+        found.find(
+            "AF030",
+            f"not certain: {doubt.what}",
+            f"What stands in the DAG depends on {doubt.what}, which only running the file decides.",
+            "Tasks or edges may be missing here, or be too many.",
+            remedy,
+            line=doubt.line,
+        )
+    options: dict[str, Fact] = {**dag.fields, "start_date": dag.start_date, "default_args": {
+        "$": "dict", "items": [[key, value] for key, value in dag.default_args.items() if key not in _CALLED]},
+        "params": {"$": "dict", "items": [[key, value] for key, value in dag.params.items()]}}  # fmt: skip
+    for name, value in options.items():
+        unknown = first_unknown(value)
+        if unknown is not None:
+            found.find(
+                "AF033",
+                f"{name} is not known without running the file",
+                f"`{name}` depends on what only running the file tells: {unknown.what}.",
+                "The workflow is written without it.",
+                remedy,
+                line=unknown.line,
+            )
+    for call in unreached:
+        found.find(
+            "AF035",
+            f"{call['operator']} in code that is not reached",
+            f"`{call['operator']}` is called at {found.around.shown(Path(str(call['file'])))}:{call['line']}, in code "
+            "that nothing in the file calls or that its conditions leave out.",
+            "No task is made of it, as Airflow makes none.",
+            line=call["line"],
+        )
+
+
 def mistakes(found: DagFindings, base_parameters: frozenset[str]) -> None:
     """Look for what is wrong in Airflow already."""
     dag = found.dag
     taken = {name for task in dag.tasks for name in task.given} | base_parameters
     lines = _constants(dag.file)
-    is_known = not any(task.is_stub for task in dag.tasks)
+    is_known = not any(task.is_stub or task.doubts for task in dag.tasks) and not dag.doubts
     for key in dag.default_args:
         if key not in taken and dag.tasks and is_known:
             found.find(

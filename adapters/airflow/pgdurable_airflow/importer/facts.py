@@ -25,7 +25,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A name a callable reaches: `kind` is module, function, class, value or import."""
+    """A name a callable reaches: `kind` is module, function, class, value or import.
+
+    Static reading also says name, for one imported from a module that it does not look into, and unknown.
+    """
 
     name: str
     kind: str
@@ -81,6 +84,15 @@ class TemplateFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """What reading without running cannot tell, and the line that makes it so."""
+
+    what: str
+    file: Path | None
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFacts:
     """A task as Airflow holds it. `given` are the exact constructor arguments, `attributes` what the object has."""
 
@@ -104,6 +116,7 @@ class TaskFacts:
     callable: CallableFacts | None
     table: Fact
     rendered: tuple[Fact, ...]
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def operator(self) -> str:
@@ -132,6 +145,7 @@ class DagFacts:
     groups: tuple[Row, ...]
     runs: Fact
     tasks: tuple[TaskFacts, ...]
+    doubts: tuple[Doubt, ...] = ()
 
     def task(self, task_id: str) -> TaskFacts | None:
         """Find a task by its id."""
@@ -207,6 +221,8 @@ def _describe(kind: str, fact: Row) -> str:
             return f"something from a missing module ({fact.get('path')})"
         case "timedelta":
             return "a timedelta"
+        case "unknown":
+            return f"known only when the file runs ({fact.get('what')})"
         case _:
             return f"a {kind}"
 
@@ -281,6 +297,7 @@ def read_dag(row: Row) -> DagFacts:
         groups=tuple(_rows(row["groups"])),
         runs=row["runs"],
         tasks=tuple(_read_task(task) for task in _rows(row["tasks"])),
+        doubts=read_doubts(row.get("doubts")),
     )
 
 
@@ -309,7 +326,33 @@ def _read_task(row: Row) -> TaskFacts:
         callable=read_callable(found) if is_row(found) else None,
         table=row.get("table"),
         rendered=tuple(elements(row.get("rendered"))),
+        doubts=read_doubts(row.get("doubts")),
     )
+
+
+def read_doubts(fact: Fact) -> tuple[Doubt, ...]:
+    """Read a list of doubts; live reading has none."""
+    return tuple(_doubt(each) for each in _rows(fact))
+
+
+def _doubt(row: Row) -> Doubt:
+    file = row.get("file")
+    return Doubt(
+        str(row.get("what")),
+        Path(file) if isinstance(file, str) and file else None,
+        cast("int | None", row.get("line")),
+    )
+
+
+def first_unknown(fact: Fact) -> Doubt | None:
+    """Find the first value in there that static reading does not know."""
+    if isinstance(fact, list):
+        return next((found for item in fact if (found := first_unknown(item)) is not None), None)
+    if not isinstance(fact, dict):
+        return None
+    if fact.get("$") == "unknown":
+        return _doubt(fact)
+    return next((found for item in fact.values() if (found := first_unknown(item)) is not None), None)
 
 
 def _read_class(row: Row) -> ClassFacts:

@@ -13,7 +13,7 @@ from pgdurable_airflow.importer.codes import CODES
 from pgdurable_airflow.importer.facts import read_dag
 from pgdurable_airflow.importer.load.live import Job, JsonObject, Session, execute, find_config
 from pgdurable_airflow.importer.task import Surroundings
-from pgdurable_core.errors import UsageError
+from pgdurable_core.errors import MissingDependencyError, UsageError
 from pgdurable_core.importing.findings import Finding
 from pgdurable_core.importing.protocol import ImportedWorkflow, ReadFacts, ReadFailure, ReadOptions, ReadResult
 
@@ -23,12 +23,12 @@ def read(paths: Sequence[Path], options: ReadOptions) -> ReadResult:
     started = monotonic()
     jobs = find_jobs(paths)
     as_of = options.as_of or datetime.now(UTC)
-    session = execute(jobs, options, as_of)
+    session, how = _session(jobs, options, as_of)
     found: list[_Found] = []
     failures: list[ReadFailure] = []
     sources: dict[str, frozenset[str]] = {}
     for job in jobs:
-        defined, failed = _file(job, session, options)
+        defined, failed = _file(job, session, how, options)
         if all(failure.finding.code == "AF005" for failure in failed):
             sources[job.shown] = frozenset(each.workflow.name for each in defined)
         found.extend(defined)
@@ -41,8 +41,8 @@ def read(paths: Sequence[Path], options: ReadOptions) -> ReadResult:
             raise UsageError(f"no DAG is called {missing[0]}", hint="--dag takes the DAG's own id.")
     facts = ReadFacts(
         system=f"Airflow {session.airflow}",
-        how=f"live with Airflow {session.airflow}",
-        assumed=_assumed(session, options, jobs[0].roots[0].parent),
+        how=how.words,
+        assumed=(*how.assumed, *_assumed(session, options, jobs[0].roots[0].parent)),
         files=len(jobs),
         extra_files=len({file for workflow in imports for task in workflow.tasks for file in _extra(task.source)}),
         callbacks=sum(run is not None for w in imports for run in (w.graph.on_failure, w.graph.on_success)),
@@ -52,6 +52,37 @@ def read(paths: Sequence[Path], options: ReadOptions) -> ReadResult:
     if options.names:
         sources, folders = {}, ()
     return ReadResult(tuple(imports), tuple(failures), facts, sources=sources, folders=folders)
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How the files were read: in a word for headers, in words for the terminal, with what that takes for granted."""
+
+    word: str
+    words: str
+    assumed: tuple[str, ...] = ()
+
+
+def _session(jobs: Sequence[Job], options: ReadOptions, as_of: datetime) -> tuple[Session, _How]:
+    """Read live where Airflow can be imported, else, and where it is asked for, by syntax alone."""
+    if not options.static:
+        try:
+            session = execute(jobs, options, as_of)
+        except MissingDependencyError:
+            # An interpreter that somebody names is meant: then its want of Airflow is an error.
+            if options.python is not None:
+                raise
+        else:
+            return session, _How("live", f"live with Airflow {session.airflow}")
+    from pgdurable_airflow.importer.load.static import read_statically
+
+    session = read_statically(jobs, options, as_of)
+    why = "as asked" if options.static else "no Airflow can be imported"
+    assumed = (
+        f"read statically ({why}): no code was run, names mean what they mean in Airflow {session.airflow}",
+        "no schedule was computed: next and past runs are not shown",
+    )
+    return session, _How("statically", f"statically as Airflow {session.airflow} would", assumed)
 
 
 def find_jobs(paths: Sequence[Path]) -> list[Job]:
@@ -107,7 +138,7 @@ class _Found:
         return self.workflow.source if self.line is None else f"{self.workflow.source}:{self.line}"
 
 
-def _file(job: Job, session: Session, options: ReadOptions) -> tuple[list[_Found], list[ReadFailure]]:
+def _file(job: Job, session: Session, how: _How, options: ReadOptions) -> tuple[list[_Found], list[ReadFailure]]:
     answers = session.answers.get(str(job.path), [])
     shown = job.shown
     if not answers or answers[0].get("died"):
@@ -134,7 +165,7 @@ def _file(job: Job, session: Session, options: ReadOptions) -> tuple[list[_Found
     workflows = []
     for row in first["dags"]:
         try:
-            workflow = _workflow(job, session, row, first, second, options)
+            workflow = _workflow(job, session, how, row, first, second, options)
             workflows.append(_Found(row["dag_id"], row["line"], workflow))
         except Exception as error:
             failures.append(
@@ -165,7 +196,13 @@ def _is_dag_file(path: Path) -> bool:
 
 
 def _workflow(
-    job: Job, session: Session, row: JsonObject, first: JsonObject, second: JsonObject | None, options: ReadOptions
+    job: Job,
+    session: Session,
+    how: _How,
+    row: JsonObject,
+    first: JsonObject,
+    second: JsonObject | None,
+    options: ReadOptions,
 ) -> ImportedWorkflow:
     dag = read_dag(row)
     around = Surroundings(dag, int(session.airflow.partition(".")[0]), job.roots[0], options.slice_code)
@@ -175,7 +212,7 @@ def _workflow(
         second=_again(row, first, second),
         answer=first,
         airflow=f"Airflow {session.airflow}",
-        how="live",
+        how=how.word,
         base_parameters=session.base_parameters,
     )
     return build_workflow(reading, around)

@@ -62,6 +62,14 @@ def read_schedule(dag: DagFacts, file: str) -> Schedule:
         case "DeltaTriggerTimetable" | "DeltaDataIntervalTimetable" if seconds(table.get("delta")):
             cron = format_duration(timedelta(seconds=seconds(table["delta"]) or 0))
             intervals = kind == "DeltaDataIntervalTimetable"
+        case "unknown":
+            find(
+                "AF033",
+                "the schedule is not known without running the file",
+                f"The schedule depends on what only running the file tells: {table['text']}.",
+                "The workflow is written without a schedule.",
+                "Read the file live: name an interpreter that has Airflow with --airflow-python.",
+            )
         case _:
             find(
                 "AF025",

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pgdurable_airflow.importer.codes import CODES
-from pgdurable_airflow.importer.facts import CallableFacts, DagFacts, Fact, TaskFacts, is_absent
+from pgdurable_airflow.importer.facts import CallableFacts, DagFacts, Doubt, Fact, TaskFacts, is_absent
 from pgdurable_airflow.importer.results import pulled_reference
 from pgdurable_airflow.importer.templates import Scope, UntranslatableError
 from pgdurable_core.graph.model import Empty, Run, StatementClass
@@ -134,6 +134,30 @@ class Task:
         happens = "No step can be made of it; the draft holds one that fails with this text."
         self.find(code, short, what, happens, remedy, weight="blocked", line=line)
         return Refusal(short)
+
+    def doubtful(self, doubt: Doubt) -> None:
+        """Say that static reading is not certain of the task itself."""
+        place = f"{self.around.shown(doubt.file)}:{doubt.line}" if doubt.file else "the file"
+        self.find(
+            "AF031",
+            f"not certain: {doubt.what}",
+            f"At {place} stands what only running the file decides: {doubt.what}.",
+            "No step can be made of it; the draft holds one that fails with this text.",
+            "Read the file live: name an interpreter that has Airflow with --airflow-python.",
+            weight="blocked",
+        )
+
+    def refuse_unknown(self, name: str, doubt: Doubt) -> Refusal:
+        """Refuse a task over an argument whose value static reading does not know."""
+        place = f"{self.around.shown(doubt.file)}:{doubt.line}" if doubt.file else "the file"
+        refusal = self.refuse(
+            "AF032",
+            f"{name} is not known without running the file",
+            f"`{name}` depends on what only running the file tells: {doubt.what}, at {place}.",
+            "Read the file live: name an interpreter that has Airflow with --airflow-python.",
+        )
+        assert isinstance(refusal, Refusal)
+        return refusal
 
     def scope(self) -> Scope:
         """Say what templates of this task may refer to."""

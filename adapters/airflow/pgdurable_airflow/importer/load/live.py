@@ -187,16 +187,21 @@ def _connection(name: str, value: object) -> JsonObject:
     return shown
 
 
+def environment_for() -> dict[str, str]:
+    """Return the caller's environment as a DAG file may see it: without Airflow's secrets."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_", "PG")) and not _SENSITIVE.search(name)
+    }
+
+
 def _environment(home: Path, options: ReadOptions, beside: Path | None) -> dict[str, str]:
     """Give the child the caller's environment without Airflow's secrets, and its own home so that nothing is written.
 
     Names that hold secrets by Airflow's own convention (AIRFLOW_CONN_*, AIRFLOW_VAR_*, *_SECRET) are left out.
     """
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_", "PG")) and not _SENSITIVE.search(name)
-    }
+    environment = environment_for()
     environment |= {
         "PYTHONHASHSEED": "0",
         "PYTHONWARNINGS": "ignore",

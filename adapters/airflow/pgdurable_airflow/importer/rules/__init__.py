@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from pgdurable_airflow.importer.facts import Fact, TaskFacts, holds_stub
+from pgdurable_airflow.importer.facts import Fact, TaskFacts, first_unknown, holds_stub
 from pgdurable_airflow.importer.rules import bash, control, python, sql
 from pgdurable_airflow.importer.rules.base import AROUND_A_TASK, take_base_arguments
 from pgdurable_airflow.importer.task import Draft, Refusal, Task
@@ -110,8 +110,33 @@ def _stubs(task: Task) -> None:
             )
 
 
+def _unknowns(task: Task) -> None:
+    """Refuse a task of which static reading does not know an argument; look into what its callable reaches."""
+    facts = task.facts
+    given: dict[str, Fact] = {**facts.fields, **facts.attributes, **facts.given, "expand": facts.expand}
+    for name, value in given.items():
+        doubt = None if name in AROUND_A_TASK or name == "params" else first_unknown(value)
+        if doubt is not None:
+            raise task.refuse_unknown(name, doubt)
+    for use in facts.callable.uses if facts.callable is not None else ():
+        if use.kind == "unknown":
+            task.find(
+                "AF034",
+                f"{use.name} is not known without running the file",
+                f"`{use.name}`, which the callable uses, is made by {use.module}; "
+                "reading alone cannot tell what it is.",
+                "It is taken for something that needs no Airflow.",
+                "Read the file live to be sure.",
+            )
+
+
 def _converted(task: Task) -> Draft:
     facts = task.facts
+    for doubt in facts.doubts:
+        # A task may come several ways into doubt; each has a line of its own.
+        task.doubtful(doubt)
+    if facts.doubts:
+        raise Refusal(facts.doubts[0].what)
     if facts.is_stub:
         raise task.refuse(
             "AF303",
@@ -138,6 +163,7 @@ def _converted(task: Task) -> Draft:
             "Replace it with SQL, Python or Bash, or keep this DAG in Airflow.",
         )
     task.home = rule.home
+    _unknowns(task)
     if facts.in_mapped_group:
         raise task.refuse(
             "AF162",

@@ -61,11 +61,12 @@ def branch(task: Task) -> Draft:
     of_what = " and ".join(lifted.params)
     if not lifted.params:
         count, of_what = "every run", "the workflow"
+    proof = "its syntax gives" if table.get("by") == "syntax" else "the original function gave"
     task.find(
         "AF160",
         f"same choice for {count} of {of_what}",
         f"The branch is Python: `{lifted.original}`.",
-        f"It was lifted to SQL; the original function gave the same answer for {count} of {of_what}.",
+        f"It was lifted to SQL; {proof} the same answer for {count} of {of_what}.",
     )
     return Draft(
         run=Branch(lifted.sql),

@@ -25,6 +25,8 @@ def slice_problem(facts: CallableFacts) -> str | None:
             if use.file is not None:
                 return f"it imports {use.module} from the dags folder"
             continue
+        if use.kind in ("name", "unknown"):
+            return f"it uses {use.name}, which static reading does not look into"
         if use.kind == "value" or use.file is not None or use.module.partition(".")[0] == "airflow":
             return f"it uses {use.name} of its module"
         if use.kind == "function" and use.module.startswith("unusual_prefix"):
