@@ -23,6 +23,7 @@ from pgdurable_core.schema import package_version
 # In the order in which a newcomer needs them; a module is imported when its command runs.
 COMMANDS: Final[Mapping[str, str]] = {
     "import": "importing:import_group",
+    "report": "report:report",
     "init": "installation:init",
     "deploy": "deploy:deploy",
     "start": "instances:start",

@@ -16,7 +16,7 @@ from pgdurable_core.errors import MissingDependencyError, NotSupportedHereError,
 from pgdurable_core.graph.document import graph_hash
 from pgdurable_core.graph.emit.sql import Notes, emit_sql
 from pgdurable_core.graph.model import Graph, Sql, Step
-from pgdurable_core.importing.files import stamp, write_workflows
+from pgdurable_core.importing.files import stamp, stamp_document, write_workflows
 from pgdurable_core.importing.protocol import (
     ImportedWorkflow,
     ReadFacts,
@@ -149,13 +149,31 @@ def test_a_file_without_our_last_line_is_the_persons_alone(tmp_path: Path) -> No
     assert (tmp_path / "w.sql").read_text() == "select 'mine'\n"
 
 
-def test_a_report_is_rewritten_unless_a_person_wrote_into_it(tmp_path: Path) -> None:
-    first, second = stamp("# one\n", "<!--", " -->"), stamp("# two\n", "<!--", " -->")
-    write_workflows(result(), tmp_path, report=first)
-    assert write_workflows(result(), tmp_path, report=second).written == (tmp_path / "report.md",)
-    (tmp_path / "report.md").write_text("notes\n" + second)
-    stopped = write_workflows(result(), tmp_path, report=first)
-    assert [conflict.path for conflict in stopped.conflicts] == [tmp_path / "report.md"]
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("report.md", [stamp("# one\n", "<!--", " -->"), stamp("# two\n", "<!--", " -->")]),
+        ("report.json", [stamp_document({"n": "one"}), stamp_document({"n": "two"})]),
+    ],
+)
+def test_a_report_is_rewritten_unless_a_person_wrote_into_it(tmp_path: Path, name: str, texts: list[str]) -> None:
+    first, second = (WorkflowFile(name, text) for text in texts)
+    write_workflows(result(), tmp_path, [first])
+    assert write_workflows(result(), tmp_path, [second]).written == (tmp_path / name,)
+    edited = second.text.replace("two", "mine")
+    (tmp_path / name).write_text(edited)
+    stopped = write_workflows(result(), tmp_path, [first])
+    assert [conflict.path for conflict in stopped.conflicts] == [tmp_path / name]
+    assert "mine" in stopped.conflicts[0].diff
+    assert (tmp_path / name).read_text() == edited
+
+
+@pytest.mark.parametrize("content", [b"# mine\n", b'{"mine": 1}\n', b"{mine", b"\xff\xfe\x00"])
+def test_a_report_that_the_import_never_wrote_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "report.json").write_bytes(content)
+    said = write_workflows(result(), tmp_path, [WorkflowFile("report.json", stamp_document({"n": 1}))])
+    assert (said.written, said.kept) == ((), (tmp_path / "report.json",))
+    assert (tmp_path / "report.json").read_bytes() == content
 
 
 def test_a_conflict_in_one_workflow_does_not_stop_another(tmp_path: Path) -> None:
