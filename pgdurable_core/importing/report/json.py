@@ -19,6 +19,7 @@ from pgdurable_core.importing.protocol import ImportedTask, Needs, Proof, ReadFa
 from pgdurable_core.importing.report.model import Report, Totals, WorkflowReport, totals_of
 
 VERSION: Final = 1
+_ALWAYS: Final = ("code", "weight", "short", "what")
 
 Word = TypeVar("Word", bound=str)
 Value = TypeVar("Value")
@@ -82,7 +83,7 @@ def _totals(counted: Totals) -> dict[str, object]:
 
 
 def _finding(finding: Finding) -> dict[str, object]:
-    return {key: value for key, value in asdict(finding).items() if value not in (None, "")}
+    return {key: value for key, value in asdict(finding).items() if key in _ALWAYS or value not in (None, "")}
 
 
 def _workflow(workflow: WorkflowReport) -> dict[str, object]:

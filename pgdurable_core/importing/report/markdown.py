@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from pgdurable_core.graph.model import DEFAULT_RULE
 from pgdurable_core.importing.files import stamp
 from pgdurable_core.importing.findings import FIDELITIES, HOMES, Finding
 from pgdurable_core.importing.protocol import ImportedTask, Needs, ReadFailure
@@ -182,7 +183,7 @@ def _needs(needs: Needs) -> str:
     if needs.truncates:
         rights.append(f"truncate {joined(needs.truncates)}")
     if needs.calls:
-        rights.append(f"execute {joined(needs.calls)} and what they do inside")
+        rights.append(f"execute {joined(needs.calls)} (and what it takes inside)")
     if rights:
         parts.append(f"rights: {'; '.join(map(_plain, rights))}")
     if needs.unread:
@@ -235,22 +236,27 @@ def _colour(task: ImportedTask) -> str:
 
 
 def _tasks(workflow: WorkflowReport) -> Iterator[str]:
-    yield "| task | becomes | home | fidelity | rule | after | operator | source | runs | findings |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield "| task | home | fidelity | becomes | runs | source | after | findings | operator |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for task in workflow.tasks:
         cells = (
             f"`{task.key}{'[]' if task.is_mapped else ''}`",
-            _plain(task.becomes),
             task.home,
             task.fidelity,
-            task.rule,
-            _plain(", ".join(task.after)),
-            _plain(task.operator),
-            _plain(task.source or ""),
+            _plain(task.becomes),
             _code(workflow.runs.get(task.key, "")),
+            _plain(task.source or ""),
+            _plain(_after(task)),
             ", ".join(task.codes),
+            _plain(task.operator),
         )
         yield f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _after(task: ImportedTask) -> str:
+    """Write the tasks before this one, and the rule where it is not the usual one."""
+    rule = "" if task.rule == DEFAULT_RULE else f"({task.rule})"
+    return " ".join(part for part in (joined(task.after), rule) if part)
 
 
 def _findings(workflow: WorkflowReport) -> Iterator[str]:
