@@ -23,6 +23,7 @@ from pgdurable_core.importing import (
     Gates,
     ImportedWorkflow,
     Leftover,
+    ReadFailure,
     ReadOptions,
     ReadResult,
     WriteResult,
@@ -172,7 +173,8 @@ def _import(
     with invocation.err.status(f"reading {', '.join(short_path(path) for path in paths)}"):
         result = load_importer(importer).read(paths, options)
     if not result.imports and not result.failures:
-        raise UsageError("there is no workflow in these files", hint=f"names asked for: {', '.join(names) or 'all'}")
+        where = ", ".join(short_path(path) for path in paths)
+        raise UsageError(f"there is no workflow in {where}", hint="Nothing was written. A file must define one.")
     report = make_report(result)
     if not invocation.is_json:
         render_terminal(invocation.out, report)
@@ -270,14 +272,17 @@ def short_name(path: Path, folder: Path) -> str:
 
 
 def _advise(invocation: Invocation, result: ReadResult, folder: Path) -> None:
-    _decisions(invocation, result.imports)
+    _decisions(invocation, result.imports, result.failures)
     ready = [workflow for workflow in result.imports if not workflow.is_blocked]
     if ready:
         invocation.say("Next", f"pgdurable deploy {short_path(folder)}/ --env NAME", "or once, here and now: --run")
 
 
-def _decisions(invocation: Invocation, workflows: Sequence[ImportedWorkflow]) -> None:
-    found = [
+def _decisions(
+    invocation: Invocation, workflows: Sequence[ImportedWorkflow], failures: Sequence[ReadFailure] = ()
+) -> None:
+    found = [(failure.finding.place or failure.path, failure.finding.code) for failure in failures]
+    found += [
         (f"{finding.task or workflow.name}, {finding.place}", finding.code)
         for workflow in workflows
         for finding in workflow.findings

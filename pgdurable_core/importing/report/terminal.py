@@ -25,9 +25,8 @@ def render_terminal(console: Console, report: Report) -> None:
         counts.append(count(facts.extra_files, "SQL file"))
     if facts.callbacks:
         counts.append(count(facts.callbacks, "callback"))
-    what = count(facts.files, "file")
-    if facts.files == 1 and report.workflows:
-        what = report.workflows[0].source.split(" ")[0]
+    names = [*(workflow.source for workflow in report.workflows), *(failure.path for failure in report.failures)]
+    what = names[0] if facts.files == 1 and names else count(facts.files, "file")
     took = f" in {facts.seconds:.1f} s" if facts.seconds else ""
     _line(console, f"{'Read':<10}{what}, {facts.how}{took}: {joined(counts)}")
     for sentence in facts.assumed:

@@ -66,6 +66,11 @@ def find_jobs(paths: Sequence[Path]) -> list[Job]:
         if whole.is_dir():
             files = sorted(file for file in whole.rglob("*.py") if _might_hold_dag(file, whole))
             jobs += [Job(file, _roots(whole)) for file in files]
+        elif whole.is_file() and whole.suffix != ".py":
+            raise UsageError(
+                f"{path} is no Python file",
+                hint="A DAG is read from its .py file, or from a folder of them; a packaged one must be unpacked.",
+            )
         elif whole.is_file():
             above = next((folder for folder in whole.parents if folder.name == "dags"), whole.parent)
             jobs.append(Job(whole, _roots(above)))
@@ -254,16 +259,20 @@ def _ambiguous(one: _Found, namesakes: list[_Found]) -> ImportedWorkflow:
     name, count = one.workflow.name, len(namesakes)
     if len({each.dag_id for each in namesakes}) == 1:
         places = ", ".join(each.place for each in namesakes)
+        short = f"{count} DAGs are called {name}"
         what = f"The DAG id `{one.dag_id}` is defined {count} times: {places}."
         happens = "Airflow keeps whichever it read last. Here nothing is written for any of them."
     else:
         places = ", ".join(f"`{each.dag_id}` at {each.place}" for each in namesakes)
         same = frozenset.intersection(*(each.claims for each in namesakes))
+        short = f"{count} DAGs are called {name}"
         if len({each.workflow.name for each in namesakes}) == 1:
             what = f"DAG ids become one name, {name}: {places}."
         elif name.casefold() in same:
+            short = f"{count} DAG ids differ in case only"
             what = f"DAG ids differ in case only, and so would their files: {places}."
         else:
+            short = f"{count} DAGs would write one file"
             what = f"DAGs would write one file, {', '.join(sorted(same)) or 'of each other'}: {places}."
         happens = "Nothing is written for any of them."
     remedy = "Give each an id of its own."
@@ -272,7 +281,7 @@ def _ambiguous(one: _Found, namesakes: list[_Found]) -> ImportedWorkflow:
     finding = Finding(
         "AF007",
         CODES["AF007"].weight,
-        f"{count} DAGs are called {name}",
+        short,
         what,
         happens,
         remedy,
