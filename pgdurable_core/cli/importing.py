@@ -248,8 +248,9 @@ def _tell_files(invocation: Invocation, folder: Path, written: WriteResult) -> N
         if paths
     ]
     names = [short_name(path, folder) for path in (*written.written, *written.unchanged, *written.kept)]
+    shown = names if len(names) <= SHOWN else [*names[:SHOWN], f"and {len(names) - SHOWN} more"]
     if names:
-        invocation.say("Wrote", f"{short_path(folder)}/: {'  '.join(names)}   ({', '.join(counts)})")
+        invocation.say("Wrote", f"{short_path(folder)}/: {'  '.join(shown)}   ({', '.join(counts)})")
     for conflict in written.conflicts:
         invocation.say("Conflict", f"{short_path(conflict.path)} {conflict.why}; nothing of it was written")
         invocation.err.print(conflict.diff, markup=False)

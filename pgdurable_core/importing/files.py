@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import tempfile
 import threading
@@ -213,14 +214,39 @@ def _put(out_dir: Path, new: Sequence[tuple[Path, str]]) -> None:
             # The SQL goes last: whoever is killed in between leaves an old one, which the next import replaces.
             staged.sort(key=lambda pair: _is_leader(pair[1]))
             with _undisturbed():
-                for temporary, path in staged:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    temporary.replace(path)
+                _rename(staged)
     except BaseException:
         for folder in missing:
             with suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def _rename(staged: Sequence[tuple[Path, Path]]) -> None:
+    """Rename all, or undo what was renamed; every file is the old or the new one at every moment."""
+    kept: list[tuple[Path, Path | None]] = []
+    try:
+        for temporary, path in staged:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            old = _keep(path, temporary.with_suffix(".old"))
+            temporary.replace(path)
+            kept.append((path, old))
+    except OSError:
+        for path, old in reversed(kept):
+            with suppress(OSError):
+                path.unlink() if old is None else old.replace(path)
+        raise
+
+
+def _keep(path: Path, old: Path) -> Path | None:
+    """Keep a file by another name, if it is there; a second name takes no space, where there can be one."""
+    if not path.exists():
+        return None
+    try:
+        old.hardlink_to(path)
+    except OSError:
+        shutil.copy2(path, old)
+    return old
 
 
 def _stage(temporary: Path, text: str) -> Path:

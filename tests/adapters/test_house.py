@@ -2,6 +2,7 @@
 
 import ast
 import re
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from pgdurable_airflow.importer import AirflowImporter
 from pgdurable_airflow.importer.codes import CODES
 from pgdurable_airflow.importer.coverage import coverage_table
 
-from pgdurable_core.errors import MissingDependencyError, NotSupportedHereError, UsageError
+from pgdurable_core.errors import MissingDependencyError, NotSupportedHereError, OutputError, UsageError
 from pgdurable_core.graph.document import graph_hash
 from pgdurable_core.graph.emit.sql import Notes, emit_sql
 from pgdurable_core.graph.model import Graph, Sql, Step
@@ -189,6 +190,49 @@ def test_files_keep_their_bytes(tmp_path: Path) -> None:
     odd = replace(workflow("select 1"), files=(WorkflowFile("odd.sql", "a\r\nb\n"),))
     write_workflows(result(odd), tmp_path)
     assert (tmp_path / "odd.sql").read_bytes() == b"a\r\nb\n"
+
+
+def test_what_was_killed_between_two_files_is_put_right_by_the_next_import(tmp_path: Path) -> None:
+    write_workflows(result(workflow("select 1")), tmp_path)
+    old = (tmp_path / "w.sql").read_bytes()
+    write_workflows(result(workflow("select 2")), tmp_path)
+    whole = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    # The SQL takes its place last, so this is what a kill in between leaves.
+    (tmp_path / "w.sql").write_bytes(old)
+    again = write_workflows(result(workflow("select 2")), tmp_path)
+    assert [path.name for path in again.written] == ["w.sql"]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == whole
+
+
+def test_ctrl_c_waits_until_every_file_is_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename, order = Path.replace, list[str]()
+
+    def interrupted(self: Path, target: Path) -> Path:
+        order.append(target.name)
+        signal.raise_signal(signal.SIGINT)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_workflows(result(workflow("select 1"), workflow("select 1", "v")), tmp_path)
+    assert order == ["w.graph.json", "v.graph.json", "w.sql", "v.sql"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(order)
+
+
+def test_a_file_that_cannot_be_written_undoes_those_before_it(tmp_path: Path) -> None:
+    write_workflows(result(workflow("select 1")), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    long = replace(workflow("select 1"), name="y", files=(WorkflowFile(f"{'y' * 300}.sql", "select 1"),))
+    with pytest.raises(OutputError, match="cannot be written: File name too long"):
+        write_workflows(result(workflow("select 2"), workflow("select 1", "v"), long), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_file_that_cannot_be_written_leaves_no_folder_behind(tmp_path: Path) -> None:
+    long = replace(workflow("select 1"), files=(WorkflowFile(f"{'x' * 300}.sql", "select 1"),))
+    with pytest.raises(OutputError, match="cannot be written: File name too long"):
+        write_workflows(result(workflow("select 1", "v"), long), tmp_path / "deep" / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_readme_lists_exactly_the_rules_there_are() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import jsonschema
 import pytest
 from airflow_oracle import AS_OF, DAGS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pgdurable_airflow.importer import AirflowImporter
 from pgdurable_airflow.importer.codes import CODES
@@ -122,7 +122,7 @@ def rows_of(markdown: str) -> list[str]:
     return [row.replace("\\|", "|") for row in rows]
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=25)
 @given(data=st.data())
 def test_totals_add_up_to_the_tasks_of_any_dags_that_were_read(
     read: tuple[ReadResult, ...], data: st.DataObject
@@ -260,6 +260,34 @@ def test_the_first_screen_says_what_there_is_to_do() -> None:
         "**Assumed**: Airflow 3.3.2 live; no airflow.cfg found; 0 of 2 files failed.",
         "",
     ]  # fmt: skip
+
+
+def test_a_folder_is_summed_up_before_its_workflows() -> None:
+    first = render_markdown(report(MIXED, replace(MIXED, name="v"), failures=(FAILURE,))).partition("<a id")[0]
+    assert first.splitlines() == [
+        "# 0 of 2 workflows can run on pgdurable; 1 file failed.",
+        "",
+        "| home | tasks | exact | equivalent | review | blocked |",
+        "|---|--:|--:|--:|--:|--:|",
+        "| native | 4 | 2 | 2 | 0 | 0 |",
+        "| worker | 2 | 0 | 0 | 2 | 0 |",
+        "| operator | 2 | 0 | 0 | 0 | 2 |",
+        "| **all** | **8** | **2** | **2** | **2** | **2** |",
+        "",
+        "**Files that gave no workflow**",
+        "",
+        "1. `dags/y.py:7` AF001: NameError: x.",
+        "",
+        "**Most often in the way**: a blocked (AF020) 2 times",
+        "",
+        "**Assumed**: Airflow 3.3.2 live; no airflow.cfg found; 1 of 2 files failed.",
+        "",
+        "| workflow | tasks | with a home | readiness | file |",
+        "|---|--:|--:|---|---|",
+        "| [w](#w) | 4 | 3 | blocked | `dags/x.py` |",
+        "| [v](#v) | 4 | 3 | blocked | `dags/x.py` |",
+        "",
+    ]
 
 
 def test_what_is_said_of_many_tasks_is_said_once() -> None:

@@ -49,6 +49,9 @@ def _folder(report: Report, anchors: Sequence[str]) -> Iterator[str]:
         for place, failure in enumerate(report.failures, 1):
             yield f"{place}. {_failed(failure)}"
         yield ""
+    if obstacles := _obstacles(report):
+        yield f"**Most often in the way**: {obstacles}"
+        yield ""
     yield f"**Assumed**: {_assumed(report)}"
     yield ""
     if len(report.workflows) > 1:
@@ -67,6 +70,15 @@ def _folder(report: Report, anchors: Sequence[str]) -> Iterator[str]:
         yield ""
 
 
+def _obstacles(report: Report) -> str:
+    """Name what blocks most, so that one knows which change moves most tasks."""
+    blocked = [finding for workflow in report.workflows for finding in workflow.of_weight("blocked")]
+    counted = Counter((finding.code, finding.short) for finding in blocked)
+    return " · ".join(
+        f"{_plain(short)} ({code}) {times} times" for (code, short), times in counted.most_common(_NAMED) if times > 1
+    )
+
+
 def _failed(failure: ReadFailure) -> str:
     finding = failure.finding
     words = f"{_plain(finding.what).rstrip('.')}. {_plain(finding.remedy)}".rstrip()
@@ -82,7 +94,7 @@ def _workflow(workflow: WorkflowReport, report: Report, anchor: str) -> Iterator
     yield from _listed("Decide", "", workflow.of_weight("decide"))
     yield from _listed("Mend in the DAG", "wrong at the source today, imported unchanged", workflow.of_weight("mend"))
     for title, text in (
-        ("Changed on the way, same outcome", _changed(workflow.of_weight("changed"))),
+        ("Changed on the way, same outcome", _changed(workflow)),
         ("Schedule", _plain(workflow.schedule.words)),
         ("The target must have", _needs(workflow.needs)),
         ("Proved", _proved(workflow)),
@@ -152,14 +164,16 @@ def _subjects(alike: Sequence[Finding]) -> str:
     return both([*parts, *([f"{more} more"] if more > 0 else [])])
 
 
-def _changed(findings: Sequence[Finding]) -> str:
+def _changed(workflow: WorkflowReport) -> str:
+    blocked = {task.key for task in workflow.tasks if task.fidelity == "blocked"}
+    findings = [finding for finding in workflow.of_weight("changed") if finding.task not in blocked]
     groups: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
         groups.setdefault((finding.code, finding.short), []).append(f"`{finding.task}`" if finding.task else "the DAG")
     parts = []
     for (code, short), subjects in groups.items():
         more = len(subjects) - _NAMED
-        shown = joined([*subjects[:_NAMED], *([f"{more} more"] if more > 0 else [])])
+        shown = both([*subjects[:_NAMED], *([f"{more} more"] if more > 0 else [])])
         parts.append(f"{shown} {_plain(short)} ({code})")
     return " · ".join(parts)
 
