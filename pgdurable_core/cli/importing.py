@@ -122,7 +122,7 @@ def _limit(name: str, kind: click.FloatRange | click.IntRange, unit: str, text: 
 @_limit("--time-limit", click.FloatRange(0, min_open=True), "SECONDS", "Stop a file that runs longer.")
 @_limit("--memory-limit", click.IntRange(1), "MIB", "Stop a file that takes more memory.")
 @click.option("--slice-code", is_flag=True, help="Copy callables that can stand alone out of their module.")
-@click.option("--fail-under", type=_percent, metavar="PERCENT", help="Exit 1 when fewer tasks have a home.")
+@click.option("--fail-under", type=_percent, metavar="PERCENT", help="Exit 1 when a smaller share of tasks has a home.")
 @click.option("--fail-on", type=click.Choice(FAIL_ON), help="Exit 1 when anything is left to decide, or is blocked.")
 @click.option("--run", "run", is_flag=True, help="Deploy the result and run it once.")
 @date_option("By default the start of today.")

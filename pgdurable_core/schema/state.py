@@ -100,7 +100,8 @@ def refuse_unfit(standing: Standing, flag: str = "") -> None:
     if not standing.may_use:
         raise SchemaError(
             f"permission denied for schema df in {standing.database}",
-            hint=f"its owner {standing.owner} can say: select df.grant_usage('{standing.role}')",
+            hint=f"its owner {standing.owner} can say: select df.grant_usage('{standing.role}'), "
+            f"or for the login of a worker: select df.grant_worker('{standing.role}', 'role')",
         )
     known = load_catalog().schema_version
     if standing.engine is not None and standing.engine.schema_version < known:
