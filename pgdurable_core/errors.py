@@ -83,6 +83,10 @@ class FileEditedError(PgDurableError):
     """A file that would be written was edited by a person, or is not ours; it was left as it is."""
 
 
+class OutputError(UsageError):
+    """A file cannot be written or removed where it was asked for; what was there before is there as it was."""
+
+
 class DatabaseUnavailableError(PgDurableError):
     """The database cannot be reached, or the connection broke."""
 

@@ -24,6 +24,7 @@ from pgdurable_core.schema import package_version
 # in full: that room stands above this one.
 COMMANDS: Final[Mapping[str, str]] = {
     "import": "importing:import_group",
+    "report": "report:report",
     "init": "installation:init",
     "deploy": "deploy:deploy",
     "render": "rendering:render",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from datetime import datetime
 from pathlib import Path
@@ -12,23 +12,28 @@ import click
 
 from pgdurable_core.cli import exits
 from pgdurable_core.cli.instances import date_option, param_option, read_date, read_params
-from pgdurable_core.cli.invocation import Invocation, common_options, current
+from pgdurable_core.cli.invocation import Command, Invocation, common_options, current
 from pgdurable_core.cli.project import find_project
 from pgdurable_core.cli.running import RunRequest, run_imported
 from pgdurable_core.cli.target import short_path
 from pgdurable_core.errors import PgDurableError, UsageError
 from pgdurable_core.importing import (
+    FAIL_ON,
+    FailOn,
+    Gates,
     ImportedWorkflow,
     Leftover,
+    ReadFailure,
     ReadOptions,
     ReadResult,
     WriteResult,
     importer_names,
     load_importer,
+    make_report,
     remove_leftovers,
     render_json,
-    render_markdown,
     render_terminal,
+    report_files,
     write_workflows,
 )
 
@@ -75,8 +80,15 @@ _HELP = """Read {system} files or folders, write a SQL file per workflow and a r
 
     Every task is accounted for in the report: what became of it, how faithfully, and why. A file that a person edited
     is never overwritten; an unchanged source changes nothing; what an earlier import wrote and this one does not mean
-    is removed, unless somebody edited it. A workflow with a blocked task is written as a draft,
-    which deploy leaves out; the exit status is then 1.
+    is removed, unless somebody edited it. A workflow with a blocked task is written as a draft, which deploy leaves
+    out.
+
+    For CI: the exit status is 1 when a file failed, when a person's file is in the way, or when a gate does not hold.
+    Without a gate nothing may be blocked. --fail-under 80 wants a home for 80 % of all tasks, and lets the others be
+    blocked; --fail-on blocked wants one for each; --fail-on review also wants nothing left to decide. With both, both
+    must hold. All files are written whatever the gates say, and --run runs nothing then.
+
+    With --format json, stdout carries report.json; `pgdurable report` shows it again.
 
     With --run: starts the embedded PostgreSQL, installs the engine, seeds it with the fixture of pgdurable.toml,
     deploys the workflow (paused), runs it once and shows every step. With --env or --dsn it does so there, after
@@ -89,10 +101,17 @@ _HELP = """Read {system} files or folders, write a SQL file per workflow and a r
       pgdurable import {name} dags/orders_daily.py --static
       pgdurable import {name} dags/orders_daily.py --run --date 2026-11-21 --param mode=full
       pgdurable import {name} dags/orders_daily.py --run --env dev
+      pgdurable import {name} dags/ --fail-under 80
     """
 
 _path = click.Path(exists=True, path_type=Path)
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
+_percent = click.FloatRange(0, 100)
+
+
+def _limit(name: str, kind: click.FloatRange | click.IntRange, unit: str, text: str) -> Callable[[Command], Command]:
+    careful = getattr(ReadOptions(), name.strip("-").replace("-", "_"))
+    return click.option(name, type=kind, default=careful, show_default=True, metavar=unit, help=text)
 
 
 @click.command()
@@ -104,8 +123,12 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--variables", type=_file, help="Take {system}'s Variables from this JSON or YAML.")
 @click.option("--connections", type=_file, help="Take {system}'s Connections from this JSON or YAML.")
 @click.option("--as-of", callback=read_date, metavar="DATE", help="Set the clock to this while files are read.")
+@_limit("--time-limit", click.FloatRange(0, min_open=True), "SECONDS", "Stop a file that runs longer.")
+@_limit("--memory-limit", click.IntRange(1), "MIB", "Stop a file that takes more memory.")
 @click.option("--slice-code", is_flag=True, help="Copy callables that can stand alone out of their module.")
 @click.option("--static", is_flag=True, help="Run no code of the files: read their syntax alone, without {system}.")
+@click.option("--fail-under", type=_percent, metavar="PERCENT", help="Exit 1 when a smaller share of tasks has a home.")
+@click.option("--fail-on", type=click.Choice(FAIL_ON), help="Exit 1 when anything is left to decide, or is blocked.")
 @click.option("--run", "run", is_flag=True, help="Deploy the result and run it once.")
 @date_option("By default the environment's, else the start of today.")
 @param_option
@@ -127,8 +150,12 @@ def _import(
     variables: Path | None,
     connections: Path | None,
     as_of: datetime | None,
+    time_limit: float,
+    memory_limit: int,
     slice_code: bool,
     static: bool,
+    fail_under: float | None,
+    fail_on: FailOn | None,
     run: bool,
     date: datetime | None,
     params: tuple[str, ...],
@@ -149,32 +176,42 @@ def _import(
         as_of=as_of,
         slice_code=slice_code,
         static=static,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
     )
     with invocation.err.status(f"reading {', '.join(short_path(path) for path in paths)}"):
         result = load_importer(importer).read(paths, options)
     if not result.imports and not result.failures:
-        raise UsageError("there is no workflow in these files", hint=f"names asked for: {', '.join(names) or 'all'}")
+        where = ", ".join(short_path(path) for path in paths)
+        raise UsageError(f"there is no workflow in {where}", hint="Nothing was written. A file must define one.")
+    report = make_report(result)
     if not invocation.is_json:
-        render_terminal(invocation.out, result)
+        render_terminal(invocation.out, report)
     folder = out or default_folder(paths)
-    written = write_workflows(result, folder, report=render_markdown(result))
+    written = write_workflows(result, folder, report_files(report))
     left = remove_leftovers(result, folder, written)
     _tell_files(invocation, folder, written)
     _tell_leftovers(invocation, left)
-    status = exits.NO if result.is_blocked or written.conflicts else exits.DONE
+    gates = Gates(fail_under, fail_on)
+    objections = gates.objections(report)
+    status = exits.NO if objections or written.conflicts else exits.DONE
     if not run:
         if invocation.is_json:
-            invocation.put_json({"import": json.loads(render_json(result)), "files": _files(written, left)})
+            invocation.put_text(render_json(report))
         _advise(invocation, result, folder)
+        if gates.is_given:
+            invocation.say("Gate", *objections)
         return status
     workflow = _one(result)
+    if gates.is_given and objections:
+        invocation.say("Gate", *objections, "nothing was run")
+        return status
     if written.conflicts:
         raise UsageError("a file a person edited differs from what was imported; nothing was run")
     request = RunRequest(workflow, folder, paths, date, read_params(params), fixture, yes, f"import {importer}")
     outcome = run_imported(invocation, request)
     if invocation.is_json:
-        document = {"import": json.loads(render_json(result)), "files": _files(written, left), "run": outcome}
-        invocation.put_json(document)
+        invocation.put_json({**json.loads(render_json(report)), "run": outcome})
     if outcome.hint is not None:
         invocation.say("Hint", outcome.hint)
     _decisions(invocation, [workflow])
@@ -220,12 +257,11 @@ def _tell_files(invocation: Invocation, folder: Path, written: WriteResult) -> N
         if paths
     ]
     names = [short_name(path, folder) for path in (*written.written, *written.unchanged, *written.kept)]
+    shown = names if len(names) <= SHOWN else [*names[:SHOWN], f"and {len(names) - SHOWN} more"]
     if names:
-        invocation.say("Wrote", f"{short_path(folder)}/: {'  '.join(names)}   ({', '.join(counts)})")
+        invocation.say("Wrote", f"{short_path(folder)}/: {'  '.join(shown)}   ({', '.join(counts)})")
     for conflict in written.conflicts:
-        invocation.say(
-            "Conflict", f"{short_path(conflict.path)} was edited and its source changed; nothing was written"
-        )
+        invocation.say("Conflict", f"{short_path(conflict.path)} {conflict.why}; nothing of it was written")
         invocation.err.print(conflict.diff, markup=False)
 
 
@@ -245,26 +281,18 @@ def short_name(path: Path, folder: Path) -> str:
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
-def _files(written: WriteResult, left: Sequence[Leftover]) -> dict[str, list[str]]:
-    return {
-        "written": [str(path) for path in written.written],
-        "unchanged": [str(path) for path in written.unchanged],
-        "kept": [str(path) for path in written.kept],
-        "conflicts": [str(conflict.path) for conflict in written.conflicts],
-        "removed": [str(one.path) for one in left if one.is_removed],
-        "left_over": [str(one.path) for one in left if not one.is_removed],
-    }
-
-
 def _advise(invocation: Invocation, result: ReadResult, folder: Path) -> None:
-    _decisions(invocation, result.imports)
+    _decisions(invocation, result.imports, result.failures)
     ready = [workflow for workflow in result.imports if not workflow.is_blocked]
     if ready:
         invocation.say("Next", f"pgdurable deploy {short_path(folder)}/ --env NAME", "or once, here and now: --run")
 
 
-def _decisions(invocation: Invocation, workflows: Sequence[ImportedWorkflow]) -> None:
-    found = [
+def _decisions(
+    invocation: Invocation, workflows: Sequence[ImportedWorkflow], failures: Sequence[ReadFailure] = ()
+) -> None:
+    found = [(failure.finding.place or failure.path, failure.finding.code) for failure in failures]
+    found += [
         (f"{finding.task or workflow.name}, {finding.place}", finding.code)
         for workflow in workflows
         for finding in workflow.findings

@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-Format = Literal["text", "json"]
+Format = Literal["text", "markdown", "json"]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -64,6 +64,12 @@ class Invocation:
         """Print a line of the answer on stdout, as it is."""
         self.out.print(text, markup=False)
 
+    def put_text(self, text: str) -> None:
+        """Print a whole document on stdout, byte for byte as a file would hold it."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+
     def put_json(self, value: object) -> None:
         """Print the answer as JSON on stdout; dataclasses become objects."""
         sys.stdout.write(json.dumps(value, default=_as_json, indent=2) + "\n")
@@ -91,14 +97,23 @@ def _as_json(value: object) -> object:
 
 def common_options(command: Command) -> Command:
     """Add the options that every command takes; they may stand before the command too."""
+    return _with_options(command, {"text": "for people", "json": "for programs"})
+
+
+def report_options(command: Command) -> Command:
+    """Add the same options, with Markdown among the formats."""
+    return _with_options(command, {"text": "for people", "markdown": "for pull requests", "json": "for programs"})
+
+
+def _with_options(command: Command, formats: Mapping[str, str]) -> Command:
     for option in (
         click.option("-v", "--verbose", count=True, help="Say more.", **_kept("verbose")),
         click.option("--debug", is_flag=True, help="Show tracebacks.", **_kept("debug")),
         click.option(
             "--format",
-            type=click.Choice(["text", "json"]),
+            type=click.Choice(list(formats)),
             default=None,
-            help="What stdout carries: text for people, json for programs.",
+            help=f"What stdout carries: {', '.join(f'{name} {who}' for name, who in formats.items())}.",
             **_kept("format"),
         ),
         click.option("--env", metavar="NAME", help="Use this environment of pgdurable.toml.", **_kept("env")),

@@ -19,7 +19,7 @@ from pgdurable_core.embedded import EMBEDDED_VERSION, Embedded, home_folder
 from pgdurable_core.engine import Client, connect
 from pgdurable_core.errors import SchemaError, UsageError
 from pgdurable_core.schema import look
-from pgdurable_core.schema.state import refuse_foreign
+from pgdurable_core.schema.state import refuse_unfit
 
 Kind = Literal["embedded", "dsn", "environment", "libpq"]
 
@@ -104,7 +104,7 @@ def open_client(target: Target, application_name: str = "pgdurable") -> Iterator
     """
     with connect(target.dsn, application_name=application_name) as connection:
         standing = look(connection)
-        refuse_foreign(standing)
+        refuse_unfit(standing, target.flag)
         if standing.kind == "nothing":
             raise SchemaError(
                 f"there is no engine in {target.place}, database {standing.database}",

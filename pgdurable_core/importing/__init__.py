@@ -2,8 +2,9 @@
 
 importer = load_importer("airflow")
 result = importer.read([Path("dags")], ReadOptions())
-render_terminal(console, result)
-written = write_workflows(result, Path("workflows"), report=render_markdown(result))
+report = make_report(result)
+render_terminal(console, report)
+written = write_workflows(result, Path("workflows"), report_files(report))
 left = remove_leftovers(result, Path("workflows"), written)
 """
 
@@ -21,14 +22,27 @@ from pgdurable_core.importing.protocol import (
     ReadResult,
 )
 from pgdurable_core.importing.registry import find_code, importer_names, load_importer
-from pgdurable_core.importing.report.json import render_json
-from pgdurable_core.importing.report.markdown import render_markdown
-from pgdurable_core.importing.report.terminal import render_terminal
+from pgdurable_core.importing.report import (
+    FAIL_ON,
+    FailOn,
+    Gates,
+    Report,
+    load_report,
+    make_report,
+    render_json,
+    render_markdown,
+    render_terminal,
+    report_files,
+    report_schema,
+)
 
 __all__ = [
+    "FAIL_ON",
     "Conflict",
+    "FailOn",
     "Finding",
     "FindingCode",
+    "Gates",
     "ImportedTask",
     "ImportedWorkflow",
     "Importer",
@@ -38,13 +52,18 @@ __all__ = [
     "ReadFailure",
     "ReadOptions",
     "ReadResult",
+    "Report",
     "WriteResult",
     "find_code",
     "importer_names",
     "load_importer",
+    "load_report",
+    "make_report",
     "remove_leftovers",
     "render_json",
     "render_markdown",
     "render_terminal",
+    "report_files",
+    "report_schema",
     "write_workflows",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pgdurable_core.errors import PgDurableError
+from pgdurable_core.errors import OutputError, PgDurableError
 from pgdurable_core.graph.document import dump_graph, load_graph
 from pgdurable_core.importing.files import Owner, WriteResult, owner
 from pgdurable_core.importing.protocol import ImportedWorkflow, ReadResult
@@ -39,7 +39,12 @@ def remove_leftovers(result: ReadResult, out_dir: Path, written: WriteResult) ->
     found = list(_find(result, out_dir, frozenset(conflict.path for conflict in written.conflicts)))
     for leftover in found:
         if leftover.is_removed:
-            leftover.path.unlink()
+            try:
+                leftover.path.unlink()
+            except OSError as error:
+                raise OutputError(
+                    f"{leftover.path} cannot be removed: {error.strerror}", detail=leftover.why
+                ) from error
     return tuple(found)
 
 

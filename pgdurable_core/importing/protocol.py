@@ -88,7 +88,11 @@ class ScheduleFacts:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What the target must have for this workflow to run."""
+    """What the target must have for this workflow to run.
+
+    `reads`, `writes` and `truncates` are tables, `calls` functions of the user's own, as the SQL names them. `unread`
+    are the steps whose SQL could not be read for this, so that these lists may lack something.
+    """
 
     connections: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
@@ -97,6 +101,18 @@ class Needs:
     binaries: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    truncates: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One thing that could be shown about a workflow (`structure`, `render`, `run`), and whether this import did."""
+
+    gate: str
+    is_proved: bool
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +135,7 @@ class ImportedWorkflow:
     schedule: ScheduleFacts
     needs: Needs = Needs()
     modules: Mapping[str, ModuleSource] = field(default_factory=dict)
+    proofs: tuple[Proof, ...] = ()
 
     @property
     def is_blocked(self) -> bool:

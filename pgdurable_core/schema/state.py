@@ -9,6 +9,7 @@ from pgdurable_core.engine import calls
 from pgdurable_core.engine.client import Connection, translated
 from pgdurable_core.engine.rows import EngineRow
 from pgdurable_core.errors import SchemaError
+from pgdurable_core.schema.catalog import load_catalog
 
 SCHEMAS = ("df", "df_runners")
 
@@ -19,6 +20,8 @@ select exists (select from pg_catalog.pg_extension where extname = 'pg_durable')
                where n.nspname = 'df' and c.relname = '_engine' and c.relkind = 'r'),
        exists (select from pg_catalog.pg_namespace where nspname = 'df_runners'),
        pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create'),
+       coalesce((select pg_catalog.has_schema_privilege(n.oid, 'usage')
+                 from pg_catalog.pg_namespace n where n.nspname = 'df'), true),
        current_user::text, pg_catalog.current_database()::text
 """
 
@@ -44,6 +47,7 @@ class Standing:
     may_create: bool
     engine: EngineRow | None = None
     why_foreign: str | None = None
+    may_use: bool = True
 
     @property
     def schema_version(self) -> int:
@@ -55,13 +59,13 @@ def look(connection: Connection) -> Standing:
     with translated():
         row = connection.execute(_WHAT_IS_THERE).fetchone()
         assert row is not None
-        extension, owner, marker, runners, may_create, role, database = row
+        extension, owner, marker, runners, may_create, may_use, role, database = row
         why = _why_foreign(extension, owner, marker, runners)
         if why is not None:
             return Standing("foreign", role, database, owner, may_create, why_foreign=why)
         if owner is None:
             return Standing("nothing", role, database, None, may_create)
-        return Standing("ours", role, database, owner, may_create, _engine(connection))
+        return Standing("ours", role, database, owner, may_create, _engine(connection), may_use=may_use)
 
 
 def require_ours(connection: Connection) -> EngineRow:
@@ -84,6 +88,26 @@ def refuse_foreign(standing: Standing) -> None:
         raise SchemaError(
             f"schema df in database {standing.database} is not ours: {standing.why_foreign}",
             hint="use another database; pgdurable never changes a schema it did not make",
+        )
+
+
+def refuse_unfit(standing: Standing, flag: str = "") -> None:
+    """Raise SchemaError for an engine that is another's, closed to this role, or older than this package.
+
+    A newer one is spoken to: signatures stay. `flag` is the option that names the database in advice.
+    """
+    refuse_foreign(standing)
+    if not standing.may_use:
+        raise SchemaError(
+            f"permission denied for schema df in {standing.database}",
+            hint=f"its owner {standing.owner} can say: select df.grant_usage('{standing.role}'), "
+            f"or for the login of a worker: select df.grant_worker('{standing.role}', 'role')",
+        )
+    known = load_catalog().schema_version
+    if standing.engine is not None and standing.engine.schema_version < known:
+        raise SchemaError(
+            f"schema df is version {standing.engine.schema_version}, this pgdurable needs {known}",
+            hint=f"pgdurable init{flag}",
         )
 
 

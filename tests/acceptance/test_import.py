@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -59,15 +60,15 @@ def test_importing_writes_sql_and_report_and_twice_changes_nothing(pgdurable: Pg
     assert first.status == 0, first.err
     assert "2 of 2 tasks have a home" in first.out
     written = {path.name: path.stat().st_mtime_ns for path in (folder / "workflows").iterdir()}
-    assert sorted(written) == ["plain.graph.json", "plain.sql", "report.md"]
+    assert sorted(written) == ["plain.graph.json", "plain.sql", "report.json", "report.md"]
     again = pgdurable("import", "airflow", file)
-    assert (again.status, "3 unchanged" in again.err) == (0, True)
+    assert (again.status, "4 unchanged" in again.err) == (0, True)
     assert {path.name: path.stat().st_mtime_ns for path in (folder / "workflows").iterdir()} == written
 
 
 def test_a_changed_folder_leaves_no_old_file_beside_a_new_one(pgdurable: Pgdurable, folder: Path) -> None:
     def files() -> list[str]:
-        return sorted(path.name for path in (folder / "workflows").iterdir() if path.name != "report.md")
+        return sorted(path.name for path in (folder / "workflows").iterdir() if path.stem != "report")
 
     file = write_dag(folder, "first")
     pgdurable("import", "airflow", "dags")
@@ -134,11 +135,8 @@ def test_json_is_one_document_on_stdout(pgdurable: Pgdurable, folder: Path) -> N
     said = pgdurable("import", "airflow", write_dag(folder, "programs"), "--run", "--format", "json")
     assert said.status == 0, said.err
     assert said.json["run"]["instance"]["status"] == "completed"
-    assert sorted(Path(path).name for path in said.json["files"]["written"]) == [
-        "programs.graph.json",
-        "programs.sql",
-        "report.md",
-    ]
+    saved = json.loads((folder / "workflows" / "report.json").read_text())
+    assert {**saved, "run": said.json["run"]} == said.json
 
 
 def test_run_elsewhere_asks_first_and_never_runs_a_fixture_there(

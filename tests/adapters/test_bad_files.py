@@ -8,7 +8,14 @@ import pytest
 from airflow_oracle import AS_OF
 from pgdurable_airflow.importer import AirflowImporter
 
-from pgdurable_core.importing import ImportedWorkflow, ReadOptions, ReadResult, render_json, render_markdown
+from pgdurable_core.importing import (
+    ImportedWorkflow,
+    ReadOptions,
+    ReadResult,
+    make_report,
+    render_json,
+    render_markdown,
+)
 from pgdurable_core.importing.report.model import totals
 
 QUERY = "from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator as Q\n"
@@ -264,7 +271,7 @@ def test_a_secret_never_comes_out_and_stops_its_file(
 ) -> None:
     assert "AF006" in codes(workflows["secret"])
     assert workflows["secret"].files == ()
-    assert "verysecret" not in render_json(result) + render_markdown(result)
+    assert "verysecret" not in render_json(make_report(result)) + render_markdown(make_report(result))
 
 
 def test_a_variable_that_was_not_given_blocks_what_holds_it(workflows: Mapping[str, ImportedWorkflow]) -> None:
@@ -298,7 +305,7 @@ def test_every_task_has_one_home_and_one_fidelity(result: ReadResult) -> None:
 
 
 def test_reports_of_a_folder_name_every_file_that_failed(result: ReadResult) -> None:
-    text = render_markdown(result)
+    text = render_markdown(make_report(result))
     for failure in result.failures:
         assert f"`{failure.finding.place or failure.path}`" in text
     assert Path("dags/loops.py").as_posix() in text
@@ -324,7 +331,7 @@ def test_a_dag_id_found_twice_is_a_finding_at_both_and_neither_is_written(result
         "Sql(sql='select 2')",
     ]
     assert all("AF013" not in codes(workflow) for workflow in of("again"))
-    report = render_markdown(result)
+    report = render_markdown(make_report(result))
     assert report.count('<a id="twin"></a>') == report.count('<a id="twin-2"></a>') == 1
     assert "(#twin) " in report
     assert "(#twin-2) " in report

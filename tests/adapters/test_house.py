@@ -2,6 +2,7 @@
 
 import ast
 import re
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,11 @@ from pgdurable_airflow.importer import AirflowImporter
 from pgdurable_airflow.importer.codes import CODES
 from pgdurable_airflow.importer.coverage import coverage_table
 
-from pgdurable_core.errors import MissingDependencyError, NotSupportedHereError, UsageError
+from pgdurable_core.errors import MissingDependencyError, NotSupportedHereError, OutputError, UsageError
 from pgdurable_core.graph.document import graph_hash
 from pgdurable_core.graph.emit.sql import Notes, emit_sql
 from pgdurable_core.graph.model import Graph, Sql, Step
-from pgdurable_core.importing.files import stamp, write_workflows
+from pgdurable_core.importing.files import stamp, stamp_document, write_workflows
 from pgdurable_core.importing.protocol import (
     ImportedWorkflow,
     ReadFacts,
@@ -149,13 +150,31 @@ def test_a_file_without_our_last_line_is_the_persons_alone(tmp_path: Path) -> No
     assert (tmp_path / "w.sql").read_text() == "select 'mine'\n"
 
 
-def test_a_report_is_rewritten_unless_a_person_wrote_into_it(tmp_path: Path) -> None:
-    first, second = stamp("# one\n", "<!--", " -->"), stamp("# two\n", "<!--", " -->")
-    write_workflows(result(), tmp_path, report=first)
-    assert write_workflows(result(), tmp_path, report=second).written == (tmp_path / "report.md",)
-    (tmp_path / "report.md").write_text("notes\n" + second)
-    stopped = write_workflows(result(), tmp_path, report=first)
-    assert [conflict.path for conflict in stopped.conflicts] == [tmp_path / "report.md"]
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("report.md", [stamp("# one\n", "<!--", " -->"), stamp("# two\n", "<!--", " -->")]),
+        ("report.json", [stamp_document({"n": "one"}), stamp_document({"n": "two"})]),
+    ],
+)
+def test_a_report_is_rewritten_unless_a_person_wrote_into_it(tmp_path: Path, name: str, texts: list[str]) -> None:
+    first, second = (WorkflowFile(name, text) for text in texts)
+    write_workflows(result(), tmp_path, [first])
+    assert write_workflows(result(), tmp_path, [second]).written == (tmp_path / name,)
+    edited = second.text.replace("two", "mine")
+    (tmp_path / name).write_text(edited)
+    stopped = write_workflows(result(), tmp_path, [first])
+    assert [conflict.path for conflict in stopped.conflicts] == [tmp_path / name]
+    assert "mine" in stopped.conflicts[0].diff
+    assert (tmp_path / name).read_text() == edited
+
+
+@pytest.mark.parametrize("content", [b"# mine\n", b'{"mine": 1}\n', b"{mine", b"\xff\xfe\x00"])
+def test_a_report_that_the_import_never_wrote_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "report.json").write_bytes(content)
+    said = write_workflows(result(), tmp_path, [WorkflowFile("report.json", stamp_document({"n": 1}))])
+    assert (said.written, said.kept) == ((), (tmp_path / "report.json",))
+    assert (tmp_path / "report.json").read_bytes() == content
 
 
 def test_a_conflict_in_one_workflow_does_not_stop_another(tmp_path: Path) -> None:
@@ -171,6 +190,49 @@ def test_files_keep_their_bytes(tmp_path: Path) -> None:
     odd = replace(workflow("select 1"), files=(WorkflowFile("odd.sql", "a\r\nb\n"),))
     write_workflows(result(odd), tmp_path)
     assert (tmp_path / "odd.sql").read_bytes() == b"a\r\nb\n"
+
+
+def test_what_was_killed_between_two_files_is_put_right_by_the_next_import(tmp_path: Path) -> None:
+    write_workflows(result(workflow("select 1")), tmp_path)
+    old = (tmp_path / "w.sql").read_bytes()
+    write_workflows(result(workflow("select 2")), tmp_path)
+    whole = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    # The SQL takes its place last, so this is what a kill in between leaves.
+    (tmp_path / "w.sql").write_bytes(old)
+    again = write_workflows(result(workflow("select 2")), tmp_path)
+    assert [path.name for path in again.written] == ["w.sql"]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == whole
+
+
+def test_ctrl_c_waits_until_every_file_is_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename, order = Path.replace, list[str]()
+
+    def interrupted(self: Path, target: Path) -> Path:
+        order.append(target.name)
+        signal.raise_signal(signal.SIGINT)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_workflows(result(workflow("select 1"), workflow("select 1", "v")), tmp_path)
+    assert order == ["w.graph.json", "v.graph.json", "w.sql", "v.sql"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(order)
+
+
+def test_a_file_that_cannot_be_written_undoes_those_before_it(tmp_path: Path) -> None:
+    write_workflows(result(workflow("select 1")), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    long = replace(workflow("select 1"), name="y", files=(WorkflowFile(f"{'y' * 300}.sql", "select 1"),))
+    with pytest.raises(OutputError, match="cannot be written: File name too long"):
+        write_workflows(result(workflow("select 2"), workflow("select 1", "v"), long), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_file_that_cannot_be_written_leaves_no_folder_behind(tmp_path: Path) -> None:
+    long = replace(workflow("select 1"), files=(WorkflowFile(f"{'x' * 300}.sql", "select 1"),))
+    with pytest.raises(OutputError, match="cannot be written: File name too long"):
+        write_workflows(result(workflow("select 1", "v"), long), tmp_path / "deep" / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_readme_lists_exactly_the_rules_there_are() -> None:

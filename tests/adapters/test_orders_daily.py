@@ -12,7 +12,14 @@ from pgdurable_airflow.importer import AirflowImporter
 from rich.console import Console
 
 from pgdurable_core.graph.check import find_problems
-from pgdurable_core.importing import ReadOptions, ReadResult, render_json, render_markdown, render_terminal
+from pgdurable_core.importing import (
+    ReadOptions,
+    ReadResult,
+    make_report,
+    render_json,
+    render_terminal,
+    report_files,
+)
 from pgdurable_core.importing.files import write_workflows
 from pgdurable_core.importing.report.model import totals
 
@@ -37,18 +44,20 @@ def test_the_files_are_the_reviewed_ones_byte_for_byte(result: ReadResult, name:
     assert_golden(EXAMPLE / "workflows" / name, files[name])
 
 
-def test_the_report_is_the_reviewed_one_byte_for_byte(result: ReadResult) -> None:
+@pytest.mark.parametrize("name", ["report.md", "report.json"])
+def test_the_report_is_the_reviewed_one_byte_for_byte(result: ReadResult, name: str) -> None:
     if "3.3.2" not in result.facts.system:
         pytest.skip("the report names the version of Airflow, and the golden was written with 3.3.2")
-    assert_golden(EXAMPLE / "workflows" / "report.md", render_markdown(result))
+    files = {file.path: file.text for file in report_files(make_report(result))}
+    assert_golden(EXAMPLE / "workflows" / name, files[name])
 
 
 def test_importing_twice_touches_no_file(result: ReadResult, tmp_path: Path) -> None:
-    first = write_workflows(result, tmp_path, report=render_markdown(result))
+    first = write_workflows(result, tmp_path, report_files(make_report(result)))
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     again = AirflowImporter().read([DAG], ReadOptions())
-    second = write_workflows(again, tmp_path, report=render_markdown(again))
-    assert len(first.written) == 3
+    second = write_workflows(again, tmp_path, report_files(make_report(again)))
+    assert len(first.written) == 4
     assert (second.written, second.conflicts, second.kept) == ((), (), ())
     assert set(second.unchanged) == set(first.written)
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
@@ -71,7 +80,7 @@ def test_ten_of_ten_tasks_have_a_home_and_the_totals_add_up(result: ReadResult) 
 
 def test_the_terminal_says_what_the_example_says_it_prints(result: ReadResult) -> None:
     console = Console(file=io.StringIO(), width=130, force_terminal=False)
-    render_terminal(console, result)
+    render_terminal(console, make_report(result))
     output = console.file
     assert isinstance(output, io.StringIO)
     printed = [line.rstrip() for line in output.getvalue().splitlines()]
@@ -105,4 +114,4 @@ def test_findings_stand_at_the_line_that_causes_them(result: ReadResult) -> None
 
 def test_the_json_report_says_the_same_twice(result: ReadResult) -> None:
     again = AirflowImporter().read([DAG], ReadOptions(as_of=AS_OF))
-    assert render_json(again) == render_json(result)
+    assert render_json(make_report(again)) == render_json(make_report(result))

@@ -58,6 +58,7 @@ def test_every_error_has_one_of_the_three_exit_codes() -> None:
     assert {kind.__name__: kind.exit_code for kind in all_errors() if kind.exit_code != 1} == {
         "UsageError": 2,
         "MissingDependencyError": 2,
+        "OutputError": 2,
         "DatabaseUnavailableError": 3,
         "SchemaError": 3,
         "SetupError": 3,

@@ -1,52 +1,58 @@
 """The report on a terminal: one table a workflow, then what adds up and what to decide."""
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from pgdurable_core.importing.findings import Fidelity, Finding
-from pgdurable_core.importing.protocol import ImportedTask, ImportedWorkflow, ReadResult
-from pgdurable_core.importing.report.model import of_weight, totals
+from pgdurable_core.importing.protocol import ImportedTask
+from pgdurable_core.importing.report.model import READINESSES, Report, Totals, WorkflowReport, totals_of
+from pgdurable_core.importing.report.words import count, joined
 
-_COLOUR: dict[Fidelity, str] = {"exact": "green", "equivalent": "cyan", "review": "yellow", "blocked": "red"}
+_COLOUR: Final[dict[Fidelity, str]] = {"exact": "green", "equivalent": "cyan", "review": "yellow", "blocked": "red"}
 
 
-def render_terminal(console: Console, result: ReadResult) -> None:
+def render_terminal(console: Console, report: Report) -> None:
     """Print what was read and what becomes of it."""
-    facts = result.facts
-    counts = [
-        _count(len(result.imports), "DAG" if "Airflow" in facts.system else "workflow"),
-        _count(sum(len(workflow.tasks) for workflow in result.imports), "task"),
-    ]
+    facts = report.facts
+    noun = "DAG" if "Airflow" in facts.system else "workflow"
+    counts = [count(len(report.workflows), noun), count(report.totals.tasks, "task")]
     if facts.extra_files:
-        counts.append(_count(facts.extra_files, "SQL file"))
+        counts.append(count(facts.extra_files, "SQL file"))
     if facts.callbacks:
-        counts.append(_count(facts.callbacks, "callback"))
-    what = (
-        result.imports[0].source.split(" ")[0] if facts.files == 1 and result.imports else _count(facts.files, "file")
-    )
-    _line(console, f"{'Read':<10}{what}, {facts.how} in {facts.seconds:.1f} s: {', '.join(counts)}")
+        counts.append(count(facts.callbacks, "callback"))
+    names = [*(workflow.source for workflow in report.workflows), *(failure.path for failure in report.failures)]
+    what = names[0] if facts.files == 1 and names else count(facts.files, "file")
+    took = f" in {facts.seconds:.1f} s" if facts.seconds else ""
+    _line(console, f"{'Read':<10}{what}, {facts.how}{took}: {joined(counts)}")
     for sentence in facts.assumed:
         _line(console, f"{'':<10}{sentence}")
-    for finding in result.findings:
+    for finding in report.findings:
         _line(console, f"{'':<10}{finding.code} {finding.short}")
-    for failure in result.failures:
+    for failure in report.failures:
         place = failure.finding.place or failure.path
-        _line(
-            console,
-            f"[red]{'Failed':<10}[/red]{escape(place)}  {failure.finding.code} {escape(failure.finding.what)}",
-            raw=True,
-        )
-    for workflow in result.imports:
+        text = f"[red]{'Failed':<10}[/red]{escape(place)}  {failure.finding.code} {escape(failure.finding.what)}"
+        _line(console, text, raw=True)
+    for workflow in report.workflows:
         _workflow(console, workflow)
+    if len(report.workflows) > 1:
+        console.print()
+        ready = Counter(workflow.readiness for workflow in report.workflows)
+        words = joined(f"{ready[word]} {word}" for word in READINESSES if ready[word])
+        _line(console, f"{count(len(report.workflows), noun)}: {words}")
+        _line(console, _summary(report.totals))
 
 
-def _workflow(console: Console, workflow: ImportedWorkflow) -> None:
+def _workflow(console: Console, workflow: WorkflowReport) -> None:
     words = workflow.schedule.words
     if workflow.schedule.next_run:
         words += f"; next {workflow.schedule.next_run}"
     if workflow.schedule.past_runs is not None:
-        words += f"; enabling starts {_count(workflow.schedule.past_runs, 'past run')}"
+        words += f"; enabling starts {count(workflow.schedule.past_runs, 'past run')}"
     console.print()
     _line(console, f"[bold]{escape(workflow.name)}[/bold]   {escape(words)}", raw=True)
     console.print()
@@ -61,12 +67,14 @@ def _workflow(console: Console, workflow: ImportedWorkflow) -> None:
         if finding.task is None and finding.weight != "note":
             place = f" {finding.place}" if finding.place else ""
             _line(console, f"{'DAG':<10}{finding.code}{place}: {finding.short}")
-    _line(console, summary(workflow))
+    whole = " (the DAG is blocked as a whole)" if workflow.is_blocked_as_a_whole else ""
+    _line(console, f"{_summary(totals_of(workflow))}{whole}")
 
 
-def _row(workflow: ImportedWorkflow, task: ImportedTask) -> tuple[str, str, str, str]:
-    heaviest = _heaviest(workflow.findings_of(task.key))
-    more = sum(finding.weight != "note" for finding in workflow.findings_of(task.key)) - 1
+def _row(workflow: WorkflowReport, task: ImportedTask) -> tuple[str, str, str, str]:
+    findings = workflow.findings_of(task.key)
+    heaviest = _heaviest(findings)
+    more = sum(finding.weight != "note" for finding in findings) - 1
     text = "" if heaviest is None else f"{heaviest.code} {_at(heaviest)}{heaviest.short}"
     if more > 0:
         text += f" (+{more})"
@@ -75,7 +83,7 @@ def _row(workflow: ImportedWorkflow, task: ImportedTask) -> tuple[str, str, str,
     return escape(name), escape(task.becomes), f"[{colour}]{task.fidelity}[/{colour}]", escape(text)
 
 
-def _heaviest(findings: tuple[Finding, ...]) -> Finding | None:
+def _heaviest(findings: Sequence[Finding]) -> Finding | None:
     order = ("blocked", "decide", "changed", "mend")
     telling = [finding for finding in findings if finding.weight in order]
     return min(telling, key=lambda finding: order.index(finding.weight), default=None)
@@ -85,23 +93,11 @@ def _at(finding: Finding) -> str:
     return f"line {finding.line}: " if finding.line and finding.weight in ("decide", "mend", "blocked") else ""
 
 
-def summary(workflow: ImportedWorkflow) -> str:
+def _summary(counted: Totals) -> str:
     """Say in one line how many tasks have which home and fidelity; the numbers add up."""
-    counted = totals(workflow.tasks)
-    homes = ", ".join(
-        f"{number} {home}" for home, number in counted.homes.items() if number or home in ("native", "worker")
-    )
-    fidelities = ", ".join(f"{number} {fidelity}" for fidelity, number in counted.fidelities.items())
-    return f"{counted.tasks} of {counted.tasks} tasks have a home: {homes}; {fidelities}"
-
-
-def decisions(workflow: ImportedWorkflow) -> list[Finding]:
-    """List what a person must decide or change before this runs as it did."""
-    return of_weight(workflow, "blocked", "decide")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    homes = joined(f"{value} {home}" for home, value in counted.placed.items() if value or home in ("native", "worker"))
+    fidelities = joined(f"{value} {fidelity}" for fidelity, value in counted.fidelities.items())
+    return f"{counted.with_home} of {counted.tasks} tasks have a home: {homes}; {fidelities}"
 
 
 def _line(console: Console, text: str, raw: bool = False) -> None:

@@ -1,20 +1,20 @@
 """One DAG's facts to one imported workflow, with every task accounted for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from pgdurable_airflow.importer import dag_findings as about
 from pgdurable_airflow.importer.dag_findings import DagFindings
 from pgdurable_airflow.importer.facts import DagFacts, Row, callable_of, elements
-from pgdurable_airflow.importer.link import build_graph, safe_name
+from pgdurable_airflow.importer.link import build_graph, safe_name, workflow_name
 from pgdurable_airflow.importer.load.live import JsonObject
 from pgdurable_airflow.importer.modules import Pinned, module_source, pin
 from pgdurable_airflow.importer.rules import convert
 from pgdurable_airflow.importer.rules.base import INSTEAD_OF_CALLBACKS
 from pgdurable_airflow.importer.rules.python import slice_module
 from pgdurable_airflow.importer.schedule import read_schedule
-from pgdurable_airflow.importer.sqltext import tables
+from pgdurable_airflow.importer.sqltext import Tables, tables
 from pgdurable_airflow.importer.task import Draft, Surroundings, Task
 from pgdurable_airflow.importer.write import header_notes, slice_file, workflow_files
 from pgdurable_core.graph.analysis import topological_order
@@ -22,7 +22,7 @@ from pgdurable_core.graph.check import find_problems
 from pgdurable_core.graph.emit.sql import Notes
 from pgdurable_core.graph.model import Branch, Check, Graph, Python, Run, Sql
 from pgdurable_core.importing.findings import Finding, Home, fidelity
-from pgdurable_core.importing.protocol import ImportedTask, ImportedWorkflow, ModuleSource, Needs, WorkflowFile
+from pgdurable_core.importing.protocol import ImportedTask, ImportedWorkflow, ModuleSource, Needs, Proof, WorkflowFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,12 @@ def build_workflow(reading: Reading, around: Surroundings) -> ImportedWorkflow:
             drafts[task.key] = (task, None)
     callbacks = _callbacks(found)
     pinned, slices = _modules(reading, drafts, callbacks, around)
-    if safe_name(dag.dag_id) != dag.dag_id:
+    if workflow_name(dag.dag_id) != dag.dag_id:
         found.find(
             "AF016",
-            f"named {safe_name(dag.dag_id)}",
-            f"The DAG id {dag.dag_id!r} holds characters a name may not have.",
-            f"The workflow is called {safe_name(dag.dag_id)}.",
+            f"named {workflow_name(dag.dag_id)}",
+            f"The DAG id {dag.dag_id!r} is too long, or holds characters a name may not have.",
+            f"The workflow is called {workflow_name(dag.dag_id)}.",
         )
     graph = build_graph(
         dag, drafts, schedule, around, {name: module.digest for name, module in pinned.modules.items()}, callbacks
@@ -152,6 +152,7 @@ def _finished(
         schedule=schedule,
         needs=_needs(graph, drafts, pinned),
         modules=pinned.modules,
+        proofs=_proofs(reading, findings),
     )
 
 
@@ -243,7 +244,7 @@ def _modules(
         return pinned, []
     module = slice_module(reading.dag.dag_id)
     file = slice_file(
-        Graph(name=safe_name(reading.dag.dag_id), steps=()),
+        Graph(name=workflow_name(reading.dag.dag_id), steps=()),
         around.shown(reading.dag.file),
         list(copied.values()),
         module,
@@ -257,23 +258,36 @@ def _modules(
 
 
 def _needs(graph: Graph, drafts: Mapping[str, tuple[Task, Draft | None]], pinned: Pinned) -> Needs:
-    reads: set[str] = set()
-    writes: set[str] = set()
+    named: dict[str, Tables] = {}
     live = {safe_name(task_id) for task_id, (_, draft) in drafts.items() if draft is not None}
     for step in graph.steps:
         if isinstance(step.run, Sql | Check | Branch) and step.key in live:
-            named = tables(step.run.sql)
-            reads |= named.reads
-            writes |= named.writes
+            named[step.key] = tables(step.run.sql)
     connections = {graph.settings(step).connection for step in graph.steps if isinstance(step.run, Sql | Check)}
     return Needs(
         connections=tuple(sorted(name for name in connections if name)),
         variables=tuple(sorted(pinned.variables)),
         packages=tuple(sorted(pinned.packages)),
         binaries=tuple(sorted({name for _, draft in drafts.values() if draft is not None for name in draft.binaries})),
-        reads=tuple(sorted(reads)),
-        writes=tuple(sorted(writes)),
+        reads=_sorted(each.reads for each in named.values()),
+        writes=_sorted(each.writes for each in named.values()),
+        truncates=_sorted(each.truncates for each in named.values()),
+        calls=_sorted(each.calls for each in named.values()),
+        unread=tuple(key for key, each in named.items() if not each.is_whole),
     )
+
+
+def _sorted(names: Iterable[frozenset[str]]) -> tuple[str, ...]:
+    return tuple(sorted(frozenset[str]().union(*names)))
+
+
+def _proofs(reading: Reading, findings: Sequence[Finding]) -> tuple[Proof, ...]:
+    """Say what this reading shows by itself, and what it does not."""
+    is_live = reading.how == "live"
+    proofs = [Proof("structure", is_live, f"read from the objects of {reading.airflow}" if is_live else "")]
+    if any(finding.code == "AF160" for finding in findings):
+        proofs.append(Proof("lifted branches", True, "equal for every value of their parameters"))
+    return (*proofs, Proof("schedule", False), Proof("render", False), Proof("run", False), Proof("data", False))
 
 
 def _intervals(graph: Graph) -> str:

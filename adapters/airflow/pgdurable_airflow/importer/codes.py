@@ -55,7 +55,8 @@ _ALL: Final = (
         "blocked",
         "the same DAG id twice",
         """Two DAGs of what was read have the same id, in two files or in
-        one, or ids that become the same name here. Airflow shows one of them, whichever its processor read last, and
+        one, or ids that become the same name or the same file here: for one, ids that differ in case only, which many
+        machines cannot tell apart as files. Airflow shows one of them, whichever its processor read last, and
         says nothing. Both stand in the report with all their tasks; nothing is written for either, since each would
         take the other's files and the other's place in the database. Give each an id of its own, or import the one file
         that is meant.""",
@@ -121,7 +122,7 @@ _ALL: Final = (
         "note",
         "file name made safe",
         """The DAG id holds characters that no workflow name or file name may
-        have; they were replaced.""",
+        have, or is too long for one; they were replaced, and it was cut after 240.""",
     ),
     # AF02x: arguments
     _code(

@@ -39,6 +39,11 @@ def safe_name(name: str) -> str:
     return text if text.strip(".") else f"_{text}".replace("..", "_")
 
 
+def workflow_name(dag_id: str) -> str:
+    """Turn a DAG id into a name whose longest file name (`.graph.json`) still fits into 255 bytes."""
+    return safe_name(dag_id)[:240]
+
+
 def trigger_rule(facts: TaskFacts) -> TriggerRule:
     """Read a task's rule, with Airflow 2's old words."""
     word = str(facts.fields.get("trigger_rule") or "all_success")
@@ -88,7 +93,7 @@ def build_graph(
     ]
     owner, doc = dag.fields.get("owner"), dag.fields.get("doc_md") or dag.fields.get("description")
     return Graph(
-        name=safe_name(dag.dag_id),
+        name=workflow_name(dag.dag_id),
         steps=tuple(_unless_shared(step, defaults) for step in steps),
         schedule=schedule.cron,
         timezone=schedule.timezone,

@@ -12,6 +12,7 @@ from pgdurable_airflow.importer.build import Reading, build_workflow
 from pgdurable_airflow.importer.codes import CODES
 from pgdurable_airflow.importer.facts import read_dag
 from pgdurable_airflow.importer.load.live import Job, JsonObject, Session, execute, find_config
+from pgdurable_airflow.importer.places import with_columns
 from pgdurable_airflow.importer.task import Surroundings
 from pgdurable_core.errors import MissingDependencyError, UsageError
 from pgdurable_core.importing.findings import Finding
@@ -96,6 +97,11 @@ def find_jobs(paths: Sequence[Path]) -> list[Job]:
         if whole.is_dir():
             files = sorted(file for file in whole.rglob("*.py") if _might_hold_dag(file, whole))
             jobs += [Job(file, _roots(whole)) for file in files]
+        elif whole.is_file() and whole.suffix != ".py":
+            raise UsageError(
+                f"{path} is no Python file",
+                hint="A DAG is read from its .py file, or from a folder of them; a packaged one must be unpacked.",
+            )
         elif whole.is_file():
             above = next((folder for folder in whole.parents if folder.name == "dags"), whole.parent)
             jobs.append(Job(whole, _roots(above)))
@@ -132,6 +138,12 @@ class _Found:
     dag_id: str
     line: int | None
     workflow: ImportedWorkflow
+    root: Path
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """Return the name and the files it takes, as they are where case does not count."""
+        return frozenset(text.casefold() for text in (self.workflow.name, *(file.path for file in self.workflow.files)))
 
     @property
     def place(self) -> str:
@@ -166,7 +178,8 @@ def _file(job: Job, session: Session, how: _How, options: ReadOptions) -> tuple[
     for row in first["dags"]:
         try:
             workflow = _workflow(job, session, how, row, first, second, options)
-            workflows.append(_Found(row["dag_id"], row["line"], workflow))
+            workflow = replace(workflow, findings=with_columns(workflow.findings, job.roots[0]))
+            workflows.append(_Found(row["dag_id"], row["line"], workflow, job.roots[0]))
         except Exception as error:
             failures.append(
                 _failure(
@@ -176,7 +189,8 @@ def _file(job: Job, session: Session, how: _How, options: ReadOptions) -> tuple[
                     "Report it, with the file.",
                 )
             )
-    return workflows, failures
+    placed = with_columns([failure.finding for failure in failures], job.roots[0])
+    return workflows, [ReadFailure(finding.file or shown, finding) for finding in placed]
 
 
 def _raised_at(error: Exception) -> str:
@@ -267,12 +281,14 @@ def _failure(code: str, path: str, what: str, remedy: str, line: object = None) 
 
 def _told_apart(found: list[_Found]) -> list[ImportedWorkflow]:
     """Block DAGs that would write the same files: nobody can say which of them is meant."""
-    by_name: dict[str, list[_Found]] = {}
-    for each in found:
-        by_name.setdefault(each.workflow.name, []).append(each)
+    claimed: dict[str, list[int]] = {}
+    for number, each in enumerate(found):
+        for claim in each.claims:
+            claimed.setdefault(claim, []).append(number)
+    namesakes = [sorted({number for claim in each.claims for number in claimed[claim]}) for each in found]
     return [
-        each.workflow if len(by_name[each.workflow.name]) == 1 else _ambiguous(each, by_name[each.workflow.name])
-        for each in found
+        each.workflow if len(numbers) == 1 else _ambiguous(each, [found[number] for number in numbers])
+        for each, numbers in zip(found, namesakes, strict=True)
     ]
 
 
@@ -280,11 +296,21 @@ def _ambiguous(one: _Found, namesakes: list[_Found]) -> ImportedWorkflow:
     name, count = one.workflow.name, len(namesakes)
     if len({each.dag_id for each in namesakes}) == 1:
         places = ", ".join(each.place for each in namesakes)
+        short = f"{count} DAGs are called {name}"
         what = f"The DAG id `{one.dag_id}` is defined {count} times: {places}."
         happens = "Airflow keeps whichever it read last. Here nothing is written for any of them."
     else:
         places = ", ".join(f"`{each.dag_id}` at {each.place}" for each in namesakes)
-        what = f"DAG ids become one name, {name}: {places}."
+        same = frozenset.intersection(*(each.claims for each in namesakes))
+        short = f"{count} DAGs are called {name}"
+        if len({each.workflow.name for each in namesakes}) == 1:
+            what = f"DAG ids become one name, {name}: {places}."
+        elif name.casefold() in same:
+            short = f"{count} DAG ids differ in case only"
+            what = f"DAG ids differ in case only, and so would their files: {places}."
+        else:
+            short = f"{count} DAGs would write one file"
+            what = f"DAGs would write one file, {', '.join(sorted(same)) or 'of each other'}: {places}."
         happens = "Nothing is written for any of them."
     remedy = "Give each an id of its own."
     if len({each.workflow.source for each in namesakes}) > 1:
@@ -292,7 +318,7 @@ def _ambiguous(one: _Found, namesakes: list[_Found]) -> ImportedWorkflow:
     finding = Finding(
         "AF007",
         CODES["AF007"].weight,
-        f"{count} DAGs are called {name}",
+        short,
         what,
         happens,
         remedy,
@@ -300,6 +326,7 @@ def _ambiguous(one: _Found, namesakes: list[_Found]) -> ImportedWorkflow:
         file=one.workflow.source,
         line=one.line,
     )
+    (finding,) = with_columns([finding], one.root)
     return replace(one.workflow, findings=(finding, *one.workflow.findings), files=())
 
 

@@ -5,7 +5,7 @@ Rewrites touch as few characters as possible; sqlglot only answers questions and
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -27,6 +27,7 @@ _JINJA: Final = re.compile(r"\{\{.*?\}\}", re.S)
 _OPAQUE: Final = re.compile(
     r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$((?:[A-Za-z_]\w*)?)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/", re.S
 )
+_BUILT_IN: Final = frozenset({"pg_catalog", "df"})
 _PLACEHOLDER: Final = re.compile(r"%%|%\(([^)]*)\)([sbt])|%([sbt])|%")
 
 
@@ -36,10 +37,16 @@ class PlaceholderError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Tables a text reads and writes, as written."""
+    """Tables a text reads, writes and truncates, and functions it calls by schema, as written.
 
-    reads: frozenset[str]
-    writes: frozenset[str]
+    `is_whole` is False where a statement could not be read; what it names is missing then.
+    """
+
+    reads: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()
+    truncates: frozenset[str] = frozenset()
+    calls: frozenset[str] = frozenset()
+    is_whole: bool = True
 
 
 def statements(sql: str) -> list[tuple[int, int]]:
@@ -243,23 +250,56 @@ def only_reads(sql: str) -> bool:
 
 
 def tables(sql: str) -> Tables:
-    """List the tables a text names, as far as sqlglot can read it."""
+    """List the tables and functions a text names, as far as sqlglot can read it."""
+    parsed = _parse(sql)
+    if parsed is None:
+        return Tables(is_whole=False)
+    found = [_named(statement) for statement in parsed]
+    return Tables(
+        reads=_all(each.reads for each in found),
+        writes=_all(each.writes for each in found),
+        truncates=_all(each.truncates for each in found),
+        calls=_all(each.calls for each in found),
+        is_whole=all(each.is_whole for each in found),
+    )
+
+
+def _all(names: Iterable[frozenset[str]]) -> frozenset[str]:
+    return frozenset[str]().union(*names)
+
+
+def _named(statement: exp.Expr) -> Tables:
+    ctes = {cte.alias for cte in statement.find_all(exp.CTE)}
+    targets = [
+        node.this if isinstance(node.this, exp.Table) else node.this.find(exp.Table) if node.this else None
+        for node in statement.find_all(exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Copy)
+    ]
+    targets += [into.this for into in statement.find_all(exp.Into)]
+    written = {id(table) for table in targets if table is not None}
+    emptied = {id(table) for node in statement.find_all(exp.TruncateTable) for table in node.expressions}
     reads: set[str] = set()
     writes: set[str] = set()
-    for statement in _parse(sql) or ():
-        ctes = {cte.alias for cte in statement.find_all(exp.CTE)}
-        targets = [
-            node.this if isinstance(node.this, exp.Table) else node.this.find(exp.Table) if node.this else None
-            for node in statement.find_all(exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop)
-        ]
-        targets += [table for node in statement.find_all(exp.TruncateTable) for table in node.expressions]
-        written = {id(table) for table in targets if table is not None}
-        for table in statement.find_all(exp.Table):
-            name = ".".join(part.name for part in table.parts)
-            if isinstance(table.this, exp.Func) or not name or name in ctes:
-                continue
-            (writes if id(table) in written else reads).add(name)
-    return Tables(frozenset(reads), frozenset(writes))
+    truncates: set[str] = set()
+    calls: set[str] = set()
+    for table in statement.find_all(exp.Table):
+        parts = table.parts
+        name = ".".join(_spelt(part) for part in parts)
+        if isinstance(table.this, exp.Func):
+            if len(parts) > 1 and isinstance(table.this, exp.Anonymous) and parts[0].name not in _BUILT_IN:
+                calls.add(".".join([*(_spelt(part) for part in parts[:-1]), table.this.name]))
+        elif name and (len(parts) > 1 or table.name not in ctes):
+            (writes if id(table) in written else truncates if id(table) in emptied else reads).add(name)
+    for dot in statement.find_all(exp.Dot):
+        is_call = isinstance(dot.expression, exp.Anonymous) and isinstance(dot.this, exp.Identifier)
+        if is_call and dot.this.name not in _BUILT_IN:
+            calls.add(f"{_spelt(dot.this)}.{dot.expression.name}")
+    # What sqlglot keeps as it is, or does not look into: CALL, DO, and statements it does not know.
+    opaque = statement.find(exp.Command) is not None
+    return Tables(frozenset(reads), frozenset(writes), frozenset(truncates), frozenset(calls), is_whole=not opaque)
+
+
+def _spelt(part: exp.Expr) -> str:
+    return f'"{part.name}"' if part.args.get("quoted") else part.name
 
 
 def _parse(sql: str) -> "list[exp.Expr] | None":
