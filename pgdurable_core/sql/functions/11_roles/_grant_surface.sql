@@ -1,5 +1,5 @@
 -- _grant_surface: what a user of df may name: the schema, the public functions and views, the gate, and the
--- few internals that run with the user's own rights.
+-- few internals that run with the user's own rights; an operator also what looks at everybody's.
 create or replace function df._grant_surface(p_role text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -14,11 +14,15 @@ begin
           and (p.proname !~ '^_' and p.proname not in ('work', 'tick', 'signal_stops', 'claim_step', 'fail_step', 'skip_step', 'log', 'stopped', 'beat',
                 'register_worker', 'unregister_worker', 'sleep_worker', 'wake_worker', 'get_module', 'has_work', 'next_due',
                 'grant_usage', 'revoke_usage', 'grant_worker', 'grant_operator')
+            and p.proname not in ('doctor', 'prometheus')
             or p.proname in ('_ask', '_me', '_run_as', '_job', '_texts', '_render', '_values', '_quote', '_rows_of', '_gathered', '_context', '_iso', '_context_row',
                 '_has_deferrable_triggers', '_builder', '_trim_newlines', '_run_of', '_strptime_pattern', '_running'))
     loop
         execute format('grant execute on %s %s to %s', case f.prokind when 'p' then 'procedure' else 'function' end, f.signature, p_role);
     end loop;
+    if exists (select from df._roles r where r.role = p_role::regrole and r.is_operator) then
+        execute format('grant execute on function df.doctor(), df.prometheus() to %s', p_role);
+    end if;
     execute format('grant insert (verb, args) on df._calls to %s', p_role);
     execute format('grant select on df._jobs, df._inputs, df._map_items, df._step_facts, df.workflows, df.instances, df.steps, df.running, df.attempts, df.events, df.logs, '
         'df.modules, df.variables, df.connections, df.workers to %s', p_role);
