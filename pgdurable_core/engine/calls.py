@@ -22,6 +22,8 @@ select pg_catalog.current_database()::text, current_user::text,
        pg_catalog.inet_server_addr()::text
 """
 
+BACKEND_PID: Final = "select pg_catalog.pg_backend_pid()"
+
 # Workers.
 WORK: Final = "call df.work(max_seconds => %s, idle_seconds => %s, worker => %s, pos => %s)"
 HAS_WORK: Final = "select df.has_work(%s)"
@@ -46,6 +48,7 @@ SKIP_STEP: Final = "select df.skip_step(%s, %s, %s, %s, %s)"
 LOG: Final = "select df.log(%s, %s, %s, %s, %s, %s)"
 STOPPED: Final = "select token, reason from df.stopped(%s)"
 LISTEN: Final = "listen df"
+PROMETHEUS: Final = "select df.prometheus()"
 
 # Workflows and instances.
 START_WORKFLOW: Final = """
