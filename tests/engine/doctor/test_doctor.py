@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -121,8 +122,9 @@ def test_settings_of_roles_that_only_have_steps_are_their_own(people: People) ->
     assert level(people.owner, "settings") == "ok"
 
 
-def test_a_standby_is_bad(tmp_path: Path) -> None:
-    server = private_server(tmp_path / "postgres")
+def test_a_standby_is_bad() -> None:
+    folder = tempfile.TemporaryDirectory(prefix="pgdurable-test-", ignore_cleanup_errors=True)
+    server = private_server(Path(folder.name) / "postgres")
     try:
         with connect(server.dsn()) as connection:
             install(connection)
@@ -139,6 +141,7 @@ def test_a_standby_is_bad(tmp_path: Path) -> None:
             assert refused(engine, "call df.work()")[0] == "PD500"
     finally:
         server.remove()
+        folder.cleanup()
 
 
 def test_connections_that_run_out_are_found(people: People) -> None:
