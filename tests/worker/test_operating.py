@@ -29,6 +29,9 @@ from pgdurable_core.errors import UsageError
 from pgdurable_core.schema import install
 from pgdurable_core.worker import Worker, WorkerEvent, WorkerOptions
 
+# No proxy of the machine's between a test and its worker.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 
 def until(holds: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
@@ -39,7 +42,7 @@ def until(holds: Callable[[], bool], seconds: float = 20) -> None:
 
 def get(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with OPENER.open(url, timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
