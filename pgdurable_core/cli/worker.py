@@ -123,6 +123,8 @@ def _unit(invocation: Invocation, options: WorkerOptions, health: str | None, lo
             "a unit names a file with the connection string, so that it holds no secret and needs no folder",
             hint=f"--dsn file:{DSN_FILE}, which is the default",
         )
+    if options.until_idle or options.die_with_parent:
+        raise UsageError("a service runs on: --until-idle and --with-parent are for workers that somebody else started")
     program = Path(sys.argv[0]).absolute()
     start = [str(program)] if program.name == "pgdurable" else [sys.executable, "-m", "pgdurable_core.cli"]
     words = [*start, "worker", "--sql", str(options.sql_sessions), "--python", str(options.python_slots)]

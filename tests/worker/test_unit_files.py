@@ -78,6 +78,8 @@ def test_the_printed_unit_runs_the_command_that_was_given_and_holds_no_secret() 
         refused = printed(*options)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert "secret" in refused.stderr.replace("password=secret", "")
+    for option in ("--until-idle", "--with-parent"):
+        assert (printed(option).returncode, printed(option).stdout) == (2, "")
 
 
 def test_words_are_quoted_as_systemd_reads_them() -> None:
