@@ -10,11 +10,10 @@ begin
     execute format('grant usage on schema df to %s', p_role);
     for f in
         select p.oid::regprocedure::text as signature, p.prokind from pg_proc p
-        where p.pronamespace = 'df'::regnamespace
+        where p.pronamespace = 'df'::regnamespace and p.proname not in ('doctor', 'prometheus')
           and (p.proname !~ '^_' and p.proname not in ('work', 'tick', 'signal_stops', 'claim_step', 'fail_step', 'skip_step', 'log', 'stopped', 'beat',
                 'register_worker', 'unregister_worker', 'sleep_worker', 'wake_worker', 'get_module', 'has_work', 'next_due',
                 'grant_usage', 'revoke_usage', 'grant_worker', 'grant_operator')
-            and p.proname not in ('doctor', 'prometheus')
             or p.proname in ('_ask', '_me', '_run_as', '_job', '_texts', '_render', '_values', '_quote', '_rows_of', '_gathered', '_context', '_iso', '_context_row',
                 '_has_deferrable_triggers', '_builder', '_trim_newlines', '_run_of', '_strptime_pattern', '_running'))
     loop
