@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "test": "pgdurable_core.testing.command:test",
     "start": "instances:start",
     "status": "status:status",
+    "doctor": "doctor:doctor",
     "explain": "explain:explain",
     "logs": "logs:logs",
     "retry": "instances:retry",
@@ -98,6 +99,7 @@ def cli() -> None:
       pgdurable explain 7f3a09c1                       every step, its error, what it waits for
       pgdurable logs 7f3a09c1 load                     what it printed
       pgdurable retry 7f3a09c1                         again from the failed steps
+      pgdurable doctor                                 what is wrong with the database and its workers, and the remedy
     \b
     Commands that write go to the embedded server, or to what --dsn or --env names.
     Exit status: 0 done, 1 the answer is no, 2 usage, 3 database or schema, 130 interrupted.

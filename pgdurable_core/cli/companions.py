@@ -103,5 +103,6 @@ def run_worker_beside(dsn: str, *, sql: int = 2, python: int = 2) -> Companion:
         # -P: what lies in the working folder must not be taken for a library.
         *(sys.executable, "-P", "-m", "pgdurable_core.cli", "worker", "--dsn", "env:PGDURABLE_RUN_DSN"),
         *("--sql", str(sql), "--python", str(python), "--name", f"run-{os.getpid()}"),
+        "--with-parent",
     ]
     return Companion("the worker of this run", command, cwd=Path.cwd(), env={"PGDURABLE_RUN_DSN": dsn})

@@ -3,6 +3,7 @@
 from pgdurable_core.engine.client import Client, Connection, connect, translated
 from pgdurable_core.engine.rows import (
     AttemptRow,
+    CheckRow,
     EngineRow,
     EventRow,
     InstanceRow,
@@ -20,6 +21,7 @@ from pgdurable_core.engine.rows import (
 
 __all__ = [
     "AttemptRow",
+    "CheckRow",
     "Client",
     "Connection",
     "EngineRow",

@@ -22,6 +22,22 @@ select pg_catalog.current_database()::text, current_user::text,
        pg_catalog.inet_server_addr()::text
 """
 
+# For the owner of df and operators. Null where the schema is older than the function.
+MAY_ASK_DOCTOR: Final = """
+select pg_catalog.has_function_privilege(
+           (select p.oid from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+            where n.nspname = 'df' and p.proname = 'doctor'), 'execute')
+"""
+DOCTOR: Final = 'select "check", level, detail, remedy from df.doctor()'
+CLOCK: Final = "select pg_catalog.clock_timestamp()"
+# Offsets from UTC in seconds, of those zones that the server knows.
+ZONE_OFFSETS: Final = """
+select z.name, at, extract(epoch from (at at time zone z.name) - (at at time zone 'UTC'))::int
+from   pg_catalog.pg_timezone_names z, pg_catalog.unnest(%s::timestamptz[]) at
+where  z.name = any(%s)
+"""
+BACKEND_PID: Final = "select pg_catalog.pg_backend_pid()"
+
 # Workers.
 WORK: Final = "call df.work(max_seconds => %s, idle_seconds => %s, worker => %s, pos => %s)"
 HAS_WORK: Final = "select df.has_work(%s)"
@@ -46,6 +62,7 @@ SKIP_STEP: Final = "select df.skip_step(%s, %s, %s, %s, %s)"
 LOG: Final = "select df.log(%s, %s, %s, %s, %s, %s)"
 STOPPED: Final = "select token, reason from df.stopped(%s)"
 LISTEN: Final = "listen df"
+PROMETHEUS: Final = "select df.prometheus()"
 
 # Workflows and instances.
 START_WORKFLOW: Final = """

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb, set_json_loads
 from pgdurable_core.engine import calls
 from pgdurable_core.engine.rows import (
     AttemptRow,
+    CheckRow,
     EventRow,
     InstanceRow,
     InstanceStatus,
@@ -318,6 +319,24 @@ class Client:
     def late_steps(self, after: timedelta) -> list[LateRow]:
         """List steps that have been due for longer than `after` and that nobody has taken, longest first."""
         return [LateRow(*row) for row in self._all(calls.LATE, [after])]
+
+    def may_ask_doctor(self) -> bool | None:
+        """Say whether this role may call `df.doctor`; None when this database does not have it."""
+        may: bool | None = self._one(calls.MAY_ASK_DOCTOR)[0]
+        return may
+
+    def doctor(self) -> list[CheckRow]:
+        """Return what the database says about its health. Raises for who is neither owner of df nor operator."""
+        return [CheckRow(*row) for row in self._all(calls.DOCTOR)]
+
+    def clock(self) -> datetime:
+        """Return what time it is on the server."""
+        at: datetime = self._one(calls.CLOCK)[0]
+        return at
+
+    def zone_offsets(self, zones: Sequence[str], at: Sequence[datetime]) -> dict[tuple[str, datetime], int]:
+        """Return seconds east of UTC by (zone, moment), for those zones that the server knows."""
+        return {(name, moment): seconds for name, moment, seconds in self._all(calls.ZONE_OFFSETS, [at, zones])}
 
     def running_kinds(self) -> frozenset[str]:
         """Return the kinds of steps that are running now."""

@@ -24,6 +24,8 @@ StepStatus = Literal[
     "cancelled",
 ]
 
+CheckLevel = Literal["ok", "warn", "bad"]
+
 FINISHED_INSTANCE: frozenset[InstanceStatus] = frozenset({"completed", "failed", "cancelled"})
 FINISHED_STEP: frozenset[StepStatus] = frozenset(
     {"completed", "failed", "skipped", "upstream_failed", "removed", "cancelled"}
@@ -288,6 +290,16 @@ class QueueRow:
 
     count: int
     oldest_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One line of `df.doctor`: what was looked at, how it is, what was found, and what to do about it."""
+
+    check: str
+    level: CheckLevel
+    detail: str
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

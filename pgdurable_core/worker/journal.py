@@ -6,12 +6,14 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from pgdurable_core.worker.options import WorkerEvent
 from pgdurable_core.worker.secrets import Masker
 
 REPEAT_EVERY = 30.0
+LEVELS: Final[Mapping[str, str]] = {"trouble": "warning", "lease": "warning", "pooler": "warning", "failed": "error"}
 
 
 class Journal:
@@ -21,8 +23,10 @@ class Journal:
     error is told once in thirty seconds, since a server that is down makes every thread say the same.
     """
 
-    def __init__(self, masker: Masker, *, as_json: bool, on_event: Callable[[WorkerEvent], None] | None) -> None:
-        self._masker = masker
+    def __init__(
+        self, name: str, masker: Masker, *, as_json: bool, on_event: Callable[[WorkerEvent], None] | None
+    ) -> None:
+        self._name, self._masker = name, masker
         self._as_json = as_json
         self._on_event = on_event
         self._lock = threading.Lock()
@@ -36,11 +40,10 @@ class Journal:
             self._on_event(event)
             if not self._as_json:
                 return
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if self._as_json:
-            line = json.dumps({"at": stamp, "event": kind, "message": event.message, **data})
+            line = json_line(event, self._name)
         else:
-            line = f"{stamp} {event.message}"
+            line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {event.message}"
         with self._lock:
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
@@ -55,3 +58,11 @@ class Journal:
                 return
             self._told = {text: at for text, at in self._told.items() if now - at < REPEAT_EVERY} | {message: now}
         self.tell("trouble", message)
+
+
+def json_line(event: WorkerEvent, worker: str | None) -> str:
+    """Write an event as one JSON object: time (UTC, milliseconds), level, event, worker, message, then its data."""
+    now = time.time()
+    stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now * 1000) % 1000:03}Z"
+    head = {"time": stamp, "level": LEVELS.get(event.kind, "info"), "event": event.kind, "worker": worker}
+    return json.dumps({**head, "message": event.message, **event.data})

@@ -31,8 +31,9 @@ class WorkerOptions:
     `python_slots` processes run python and shell steps. `lease` is in seconds: for so long the server lets claims be
     held without a heartbeat. `logins` says for a role how to log in as it: a DSN or a reference (`env:`, `file:`,
     `cmd:`). With `until_idle` the worker drains when there is nothing to do and no timer is set. `parent_pipe` is a
-    descriptor whose end means the same as the parent's death. `on_event` is called from several
-    threads and must not raise. Raises UsageError for what makes no worker.
+    descriptor whose end means the same as the parent's death. `health` is where an endpoint answers `/healthz` and
+    `/metrics`: host and port, 0 for any that is free. `on_event` is called from several threads and must not raise.
+    Raises UsageError for what makes no worker.
     """
 
     dsn: str
@@ -44,6 +45,7 @@ class WorkerOptions:
     json_logs: bool = False
     die_with_parent: bool = False
     parent_pipe: int | None = None
+    health: tuple[str, int] | None = None
     logins: Mapping[str, str] = field(default_factory=dict)
     on_event: Callable[[WorkerEvent], None] | None = None
 
@@ -65,18 +67,27 @@ class WorkerOptions:
 
 @dataclass(frozen=True, slots=True)
 class SlotStatus:
-    """One thread of the worker: which lanes it serves, what it does, and for how many seconds."""
+    """One thread of the worker: which lanes it serves, what it does, and for how many seconds.
+
+    `outcomes` counts steps by (lane, what came of them); plain SQL steps count as `ended`.
+    """
 
     lanes: tuple[str, ...]
     state: Literal["connecting", "idle", "working"]
     label: str | None
     seconds: float
     done: int
+    children: int = 0
+    outcomes: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A snapshot of a worker's health. `lease_remaining` is in seconds, 0 when the lease is lost or not yet given."""
+    """A snapshot of a worker's health.
+
+    `lease_remaining` is in seconds, 0 when the lease is lost or not yet given; `beat_age` is how long ago the server
+    gave or renewed it, None before the first time. `health_url` is where the endpoint answers, if there is one.
+    """
 
     name: str
     state: WorkerState
@@ -86,3 +97,10 @@ class WorkerStatus:
     slots: tuple[SlotStatus, ...]
     steps_done: int
     last_error: str | None
+    beat_age: float | None = None
+    health_url: str | None = None
+
+    @property
+    def children(self) -> int:
+        """Return how many child processes run or wait for steps."""
+        return sum(slot.children for slot in self.slots)

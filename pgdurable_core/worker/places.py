@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
@@ -29,6 +30,7 @@ from pgdurable_core.worker.claims import (
     Outcome,
     Reported,
     Skipped,
+    lease_clock,
 )
 from pgdurable_core.worker.links import Backoff, Link
 from pgdurable_core.worker.notices import NoticeLog
@@ -58,13 +60,21 @@ class Place:
         self.link = Link(shared.options.dsn, f"pgdurable {shared.name} {self.lanes[0]} {number}"[:63])
         self.backoff = Backoff()
         self.done = 0
+        self.outcomes: Counter[tuple[str, str]] = Counter()
         self._label: str | None = None
         self._state: Literal["connecting", "idle", "working"] = "connecting"
         self._since = time.monotonic()
         self.thread = threading.Thread(target=self._main, name=f"pgdurable-{self.lanes[0]}-{number}", daemon=True)
 
     def status(self) -> SlotStatus:
-        return SlotStatus(self.lanes, self._state, self._label, time.monotonic() - self._since, self.done)
+        seconds = time.monotonic() - self._since
+        outcomes = dict(self.outcomes)
+        return SlotStatus(self.lanes, self._state, self._label, seconds, self.done, self.children, outcomes)
+
+    @property
+    def children(self) -> int:
+        """Return how many child processes this place keeps."""
+        return 0
 
     @property
     def is_idle(self) -> bool:
@@ -143,6 +153,7 @@ class SqlSession(Place):
             self._notices.flush()
         if done:
             self.done += done
+            self.outcomes["sql", "ended"] += done
             self.shared.note_activity()
         else:
             self.sleep(self._has_work, lambda: min(max(self._due, SHORTEST_SLEEP), LONGEST_SLEEP))
@@ -243,6 +254,8 @@ class StepSlot(Place):
                     self.shared.retire(attempt.lease)
                     break
                 outcome = _refused(refused)
+        lane = step.kind if step.kind in self.lanes else self.lanes[0]
+        self.outcomes[lane, state] += 1
         why = outcome.reason if isinstance(outcome, Abandoned) else None
         self.shared.journal.tell(
             "step",
@@ -250,6 +263,9 @@ class StepSlot(Place):
             instance_id=step.instance_id,
             step=step.label,
             state=state,
+            lane=lane,
+            attempt=step.attempt,
+            seconds=round(lease_clock() - attempt.started, 3),
         )
 
     def _tell(self, step: ClaimedStep, outcome: Outcome) -> str:
@@ -278,13 +294,24 @@ class ChildSlot(StepSlot):
         super().__init__(shared, number)
         self._python = PythonExecutor(self._fetch, shared.masker)
         self._shell = ShellExecutor(shared.masker)
+        self._shells = 0
+
+    @property
+    def children(self) -> int:
+        return self._python.children + self._shells
 
     def _fetch(self, name: str, sha256: str) -> str | None:
         source: str | None = self.link.value(calls.GET_MODULE, [name, sha256])
         return source
 
     def execute(self, attempt: Attempt, log: StepLog) -> Outcome:
-        return (self._shell if attempt.step.kind == "shell" else self._python).run(attempt, log)
+        if attempt.step.kind != "shell":
+            return self._python.run(attempt, log)
+        self._shells = 1
+        try:
+            return self._shell.run(attempt, log)
+        finally:
+            self._shells = 0
 
     def close(self) -> None:
         self._python.close()

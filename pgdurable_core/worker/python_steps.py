@@ -132,6 +132,11 @@ class PythonExecutor:
         self._child: PythonChild | None = None
         self._role: str | None = None
 
+    @property
+    def children(self) -> int:
+        """Return how many processes it keeps."""
+        return 0 if self._child is None else 1
+
     def run(self, attempt: Attempt, log: StepLog) -> Outcome:
         """Run the step and return how it ended; nothing is reported to the engine here."""
         step = attempt.step

@@ -21,7 +21,7 @@ class Shared:
         self.name = name
         self.bells = bells
         self.masker = Masker()
-        self.journal = Journal(self.masker, as_json=options.json_logs, on_event=options.on_event)
+        self.journal = Journal(name, self.masker, as_json=options.json_logs, on_event=options.on_event)
         self.draining = threading.Event()
         self.stopping = threading.Event()
         self.role = ""
@@ -104,7 +104,9 @@ class Shared:
         with self._condition:
             attempt = self._attempts.get(token)
         if attempt is not None and attempt.stop(reason):
-            self.journal.tell("stop", f"{attempt.step.label}: {reason}", instance_id=attempt.step.instance_id)
+            step = attempt.step
+            told = f"{step.label}: {reason}"
+            self.journal.tell("stop", told, instance_id=step.instance_id, step=step.label, reason=reason)
 
     def note_activity(self) -> None:
         """Say that something was done; `until_idle` starts to count anew."""

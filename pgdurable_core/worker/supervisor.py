@@ -13,14 +13,16 @@ from datetime import timedelta
 
 import psycopg
 
-from pgdurable_core.engine import calls
+from pgdurable_core.engine import Connection, calls
 from pgdurable_core.errors import DatabaseUnavailableError, DrainingError, PgDurableError, SchemaError
 from pgdurable_core.schema import package_version
 from pgdurable_core.worker.bells import Bells
 from pgdurable_core.worker.claims import Lease, lease_clock
+from pgdurable_core.worker.health import HealthServer
 from pgdurable_core.worker.links import Backoff, Link
 from pgdurable_core.worker.options import WorkerOptions, WorkerState, WorkerStatus
 from pgdurable_core.worker.places import ChildSlot, Place, SessionSlot, SqlSession
+from pgdurable_core.worker.pooler import find_pooler, refused_settings, transaction_pooler
 from pgdurable_core.worker.state import Shared
 
 WATCH_EVERY = 0.2
@@ -62,6 +64,7 @@ class Worker:
         self._was_ready = threading.Event()
         self._registered_lanes: frozenset[str] = frozenset()
         self._empty_since: float | None = None
+        self._health: HealthServer | None = None
         self._threads = [
             threading.Thread(target=body, name=f"pgdurable-{what}", daemon=True)
             for what, body in (
@@ -74,7 +77,15 @@ class Worker:
     # From outside.
 
     def start(self) -> None:
-        """Start every thread and return at once; a server that is down is waited for."""
+        """Start every thread and return at once; a server that is down is waited for.
+
+        Raises UsageError when the health endpoint cannot have its address; nothing was started then.
+        """
+        if self.options.health is not None:
+            self._health = HealthServer(*self.options.health, self.options.dsn, self._shared.name, self.status)
+            self._shared.journal.tell(
+                "health", f"health endpoint on {self._health.url}: /healthz, /metrics", url=self._health.url
+            )
         # The supervisor last: when it is refused at once, it waits for all the others.
         for thread in (*(place.thread for place in self._places), *reversed(self._threads)):
             thread.start()
@@ -130,6 +141,8 @@ class Worker:
             slots=slots,
             steps_done=sum(slot.done for slot in slots),
             last_error=self._shared.journal.last_error,
+            beat_age=lease_clock() - self._beaten_at if self._beaten_at else None,
+            health_url=None if self._health is None else self._health.url,
         )
 
     def _state(self) -> WorkerState:
@@ -160,6 +173,8 @@ class Worker:
             self._shared.stop()
             self._ear.close()
             self._join_places()
+            if self._health is not None:
+                self._health.close()
             self._ended.set()
             self._was_ready.set()
             for descriptor in (self._wake_read, self._wake_write):
@@ -231,7 +246,11 @@ class Worker:
 
     def _open_ear(self) -> None:
         self._registered_lanes = frozenset()
-        connection = self._ear.connection()
+        try:
+            connection = self._ear.connection()
+        except DatabaseUnavailableError as refused:
+            raise refused_settings(refused) or refused from refused.__cause__
+        self._look_for_pooler(connection)
         if not self._ear.value(calls.HAS_ENGINE):
             raise SchemaError("this database does not hold the engine", hint="pgdurable init")
         self._shared.role = connection.info.user
@@ -239,6 +258,15 @@ class Worker:
         connection.add_notify_handler(lambda note: self._shared.bells.ring((note.payload,)))
         self._ear.rows(calls.LISTEN)
         self._shared.bells.ring(EVERY_LANE)
+
+    def _look_for_pooler(self, connection: Connection) -> None:
+        between = find_pooler(connection, self.options.dsn)
+        if between == "transaction pooler":
+            self._ear.close()
+            raise transaction_pooler()
+        if between == "session pooler":
+            told = "a pooler in session mode stands between: every connection of this worker takes one of its sessions"
+            self._shared.journal.tell("pooler", told)
 
     def _register(self) -> None:
         asked = lease_clock()

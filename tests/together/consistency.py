@@ -125,6 +125,7 @@ RULES: Final[Mapping[str, str]] = {
         where c.relpersistence = 't' and a.datname = current_database()
           and c.relnamespace <> pg_my_temp_schema() limit 5""",
     "a transaction waits for its second phase": "select gid from pg_prepared_xacts",
+    "df.doctor finds a counter wrong": "select detail from df._doctor_counters(2000, 60) where level <> 'ok'",
     "sessions deadlocked": "select deadlocks from pg_stat_database where datname = current_database() and deadlocks > 0",
 }
 

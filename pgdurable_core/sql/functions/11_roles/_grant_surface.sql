@@ -1,5 +1,5 @@
 -- _grant_surface: what a user of df may name: the schema, the public functions and views, the gate, and the
--- few internals that run with the user's own rights.
+-- few internals that run with the user's own rights; an operator also what looks at everybody's.
 create or replace function df._grant_surface(p_role text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -10,7 +10,7 @@ begin
     execute format('grant usage on schema df to %s', p_role);
     for f in
         select p.oid::regprocedure::text as signature, p.prokind from pg_proc p
-        where p.pronamespace = 'df'::regnamespace
+        where p.pronamespace = 'df'::regnamespace and p.proname not in ('doctor', 'prometheus')
           and (p.proname !~ '^_' and p.proname not in ('work', 'tick', 'signal_stops', 'claim_step', 'fail_step', 'skip_step', 'log', 'stopped', 'beat',
                 'register_worker', 'unregister_worker', 'sleep_worker', 'wake_worker', 'get_module', 'has_work', 'next_due',
                 'grant_usage', 'revoke_usage', 'grant_worker', 'grant_operator', 'adopt')
@@ -20,6 +20,9 @@ begin
     loop
         execute format('grant execute on %s %s to %s', case f.prokind when 'p' then 'procedure' else 'function' end, f.signature, p_role);
     end loop;
+    if exists (select from df._roles r where r.role = p_role::regrole and r.is_operator) then
+        execute format('grant execute on function df.doctor(), df.prometheus() to %s', p_role);
+    end if;
     execute format('grant insert (verb, args) on df._calls to %s', p_role);
     execute format('grant select on df._jobs, df._inputs, df._map_items, df._step_facts, df._step_texts, df._session_defaults, df.workflows, df.instances, df.steps, df.running, df.attempts, df.events, df.logs, '
         'df.modules, df.variables, df.connections, df.workers, df.retention, df.run_keys to %s', p_role);

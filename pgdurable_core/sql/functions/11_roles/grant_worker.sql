@@ -28,6 +28,7 @@ begin
     loop
         execute format('grant execute on %s %s to %s', case f.prokind when 'p' then 'procedure' else 'function' end, f.signature, v_worker::text);
     end loop;
+    execute format('grant execute on function df.prometheus() to %s', v_worker::text);
     execute format('grant insert (verb, args) on df._calls to %s', v_worker::text);
     -- the runner belongs to the role; whoever made it may hand it on
     execute format('grant execute on function %s to %s', v_runner::regprocedure, v_worker::text);
