@@ -299,8 +299,8 @@ _ALL: Final = (
         "AF130",
         "blocked",
         "needs Airflow to run",
-        """The callable uses Variables, Connections, hooks or the full
-        task context. It runs only where Airflow's task SDK is served (home `operator`), which this version does not
+        """The callable uses Variables, Connections, hooks or the
+        task context beyond what a step has. It runs only where Airflow's task SDK is served (home `operator`), which this version does not
         do. Pass what it needs as arguments, or use SQL for the part that reads.""",
     ),
     _code(
@@ -364,6 +364,14 @@ _ALL: Final = (
         "rows reach Python one by one",
         """The task is mapped over the rows of a SQL task. Airflow
         hands each row as a list; here the item is an object of its columns.""",
+    ),
+    _code(
+        "AF140",
+        "changed",
+        "context read by name",
+        """The callable takes the task context as `**kwargs` and
+        looks up in it only names that a step has as well (ds, ts, run_id, params and the like), or arguments of its
+        own. It gets those and nothing else.""",
     ),
     # AF15x: templates
     _code(

@@ -146,6 +146,17 @@ class Task:
             own_names=dag.macros,
             own_filters=dag.filters,
             pull=self._pull,
+            note_old=self.note_old,
+        )
+
+    def note_old(self, old: str, new: str) -> None:
+        """Say that a name of Airflow 2's context was read as what Airflow 3 calls it."""
+        self.find(
+            "AF012",
+            f"{old}: name of Airflow 1 or 2",
+            f"`{old}` is gone in Airflow 3.",
+            f"It was read as `{new}`.",
+            "Use the new name.",
         )
 
     def _waits_for(self, task_id: str) -> bool:

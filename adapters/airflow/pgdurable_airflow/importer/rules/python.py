@@ -126,14 +126,27 @@ def _refuse_airflow(task: Task, facts: CallableFacts) -> None:
             continue
         what = use.module if use.kind == "import" else f"{use.name} ({use.module})"
         raise _needs_airflow(task, f"uses {what}", facts)
-    node = function_node(facts)
     for parameter in facts.parameters:
-        if parameter.kind == "VAR_KEYWORD":
-            used = node is None or any(
-                isinstance(inner, ast.Name) and inner.id == parameter.name for inner in ast.walk(node)
-            )
-            if used:
-                raise _needs_airflow(task, f"looks into the context (**{parameter.name})", facts)
+        if parameter.kind == "VAR_KEYWORD" and _looked_up(facts, parameter.name) is None:
+            raise _needs_airflow(task, f"looks into the context (**{parameter.name})", facts)
+
+
+def _looked_up(facts: CallableFacts, name: str) -> tuple[str, ...] | None:
+    """List the keys a function reads from its `**name`, as `name["key"]` or `name.get("key")`; None when it does more."""
+    node = function_node(facts)
+    if node is None:
+        return None
+    keys: list[str] = []
+    for inner in ast.walk(node):
+        match inner:
+            case ast.Subscript(value=ast.Name(id=owner), slice=ast.Constant(value=str(key)), ctx=ast.Load()):
+                keys += [key] if owner == name else []
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=owner), attr="get"), args=[ast.Constant(value=str(key)), *_]
+            ):
+                keys += [key] if owner == name else []
+    named = sum(isinstance(inner, ast.Name) and inner.id == name for inner in ast.walk(node))
+    return tuple(dict.fromkeys(keys)) if named == len(keys) else None
 
 
 def _needs_airflow(task: Task, what: str, facts: CallableFacts) -> Refusal:
@@ -181,12 +194,34 @@ def _arguments(task: Task, facts: CallableFacts) -> tuple[str | None, dict[str, 
         if parameter.kind.startswith("VAR_") or (parameter.name in given and not is_absent(given[parameter.name])):
             continue
         if parameter.name in _CONTEXT:
-            given[parameter.name] = _from_context(task, facts, parameter, templates)
+            given[parameter.name] = _from_context(task, facts, parameter.name, templates)
+    for parameter in facts.parameters:
+        if parameter.kind == "VAR_KEYWORD":
+            given.update(_context_of(task, facts, parameter, given, templates))
     return each, given
 
 
-def _from_context(task: Task, facts: CallableFacts, parameter: Parameter, templates: Fact) -> Fact:
-    name = parameter.name
+def _context_of(
+    task: Task, facts: CallableFacts, parameter: Parameter, given: dict[str, Fact], templates: Fact
+) -> dict[str, Fact]:
+    """Give `**kwargs` what is looked up in it. What has a parameter of its own is not in there, in Airflow as here."""
+    found: dict[str, Fact] = {}
+    own = {each.name for each in facts.parameters if not each.kind.startswith("VAR_")}
+    for name in _looked_up(facts, parameter.name) or ():
+        if name not in own and name not in given:
+            found[name] = _from_context(task, facts, name, templates)
+    if found:
+        task.find(
+            "AF140",
+            f"**{parameter.name} holds what is looked up in it",
+            f"`{facts.name}` takes the context as `**{parameter.name}` and looks up {', '.join(found)}.",
+            "It gets these, and nothing else of the context.",
+            line=facts.def_line,
+        )
+    return found
+
+
+def _from_context(task: Task, facts: CallableFacts, name: str, templates: Fact) -> Fact:
     if name in _TEXT_CONTEXT:
         return {"$": "context", "text": f"{{{name}}}"}
     if name == "params":
