@@ -1,5 +1,5 @@
 """
-### Sales reporting
+Sales reporting.
 Stages one day of sales, checks it, loads it into the mart and tells who waits for it.
 """
 import json
@@ -88,7 +88,7 @@ compare = PostgresOperator(
     sql="""insert into mart.changes
            select '{{ ds }}', region, today.amount - coalesce(before.amount, 0)
            from mart.sales today left join mart.sales before using (region)
-           where today.day = '{{ ds }}' and before.day = '{{ macros.ds_add(ds, -1) }}'""",
+           where today.day = '{{ ds }}' and before.day = '{{ yesterday_ds }}'""",
     dag=dag,
 )
 
@@ -102,7 +102,7 @@ tell = PythonOperator(
 
 archive = BashOperator(
     task_id="archive",
-    bash_command="echo sales_{{ ds_nodash }}.csv replaces sales_{{ yesterday_ds_nodash }}.csv",
+    bash_command="echo archived sales_{{ ds_nodash }}.csv",
     trigger_rule="none_failed_or_skipped",
     dag=dag,
 )

@@ -18,7 +18,7 @@ select df.create_workflow('sales_reporting',
   data_intervals => true,
   params         => '{"full_refresh": {"default": false, "type": "boolean"}, "keep_days": {"default": 30}}',
   defaults       => '{"retries": 2, "connection": "dwh"}',
-  modules        => '{"sales_reporting": "sha256:70b96c97924f5a5beeb8fd2276fe7be89abca6dd506b5d11cd8ff8ba4a48a50e"}',
+  modules        => '{"tasks.sales_reporting": "sha256:cc9de0e9868cf537dcc3d2b27675ca47b32939aaa148f1ddab561cd58dca8398"}',
   owner => 'bi', tags => '{bi}',
   doc => '### Sales reporting
 Stages one day of sales, checks it, loads it into the mart and tells who waits for it.',
@@ -81,7 +81,7 @@ insert into mart.changes
 $sql$),
 
   df.step('announce', after => '{loaded}', source => 'dags/sales_reporting.py:95',
-    run => df.python('sales_reporting:announce', '{"channel": "#sales", "ds": "{ds}"}')),
+    run => df.python('tasks.sales_reporting:announce', '{"channel": "#sales", "ds": "{ds}"}')),
 
   df.step('archive', after => '{compare,announce}', rule => 'none_failed_min_one_success',
     source => 'dags/sales_reporting.py:103',
@@ -92,4 +92,4 @@ $sql$),
     bind => '{"ds_minus_keep_days": "df.ds_add(ds, -(params ->> ''keep_days'')::int)"}',
     run => $$delete from stage.sales where sold_at < '{ds_minus_keep_days}'$$)
 ]);
--- pgdurable import: graph 808fd8e8, text 5e4b1be1. Without this line the file is yours alone and import leaves it be.
+-- pgdurable import: graph b10a6688, text 8a9535e3. Without this line the file is yours alone and import leaves it be.

@@ -409,6 +409,15 @@ _ALL: Final = (
         """The DAG renders templates to Python objects
         (render_template_as_native_obj); what a template gives then depends on the text at run time.""",
     ),
+    _code(
+        "AF155",
+        "blocked",
+        "computed name in a worker's step",
+        """A command or an argument holds a template that has to be
+        computed (params, macros, a date in another format), or text that looks like one of our names. The engine of
+        this version evaluates bind expressions for SQL steps alone; for Python and shell it puts in the context's own
+        names: ds, ts, run_id and the like.""",
+    ),
     # AF16x: mapping, branches, bash
     _code(
         "AF160",

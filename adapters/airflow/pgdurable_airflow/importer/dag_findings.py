@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Final
 
 from pgdurable_airflow.importer.codes import CODES
-from pgdurable_airflow.importer.facts import DagFacts, Fact, Row, callable_of, elements, is_absent, is_row, seconds
+from pgdurable_airflow.importer.facts import (
+    DagFacts,
+    Fact,
+    Row,
+    callable_of,
+    elements,
+    is_absent,
+    is_row,
+    items,
+    seconds,
+)
 from pgdurable_airflow.importer.link import trigger_rule
 from pgdurable_airflow.importer.load.live import SENTINEL, JsonObject
 from pgdurable_airflow.importer.task import Surroundings
@@ -279,7 +289,7 @@ def _differences(first: Fact, second: Fact) -> Iterator[tuple[str | None, str]]:
     if not (is_row(first) and is_row(second)):
         return
     for name in sorted(set(first) | set(second)):
-        if name not in ("tasks", "runs") and first.get(name) != second.get(name):
+        if name not in ("tasks", "runs") and _undated(name, first.get(name)) != _undated(name, second.get(name)):
             yield (None, name)
     old = {str(task["task_id"]): task for task in elements(first.get("tasks")) if is_row(task)}
     new = {str(task["task_id"]): task for task in elements(second.get("tasks")) if is_row(task)}
@@ -298,6 +308,13 @@ def _differences(first: Fact, second: Fact) -> Iterator[tuple[str | None, str]]:
                         yield (task_id, name)
             else:
                 yield (task_id, part)
+
+
+def _undated(name: str, value: Fact) -> Fact:
+    """Leave dates out of default_args: the DAG's own repeat them, and are named once."""
+    if name != "default_args":
+        return value
+    return {key: inner for key, inner in items(value).items() if key not in ("start_date", "end_date")}
 
 
 def leaks(texts: Mapping[str, str]) -> list[str]:

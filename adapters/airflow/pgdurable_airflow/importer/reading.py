@@ -168,7 +168,8 @@ def _workflow(
     job: Job, session: Session, row: JsonObject, first: JsonObject, second: JsonObject | None, options: ReadOptions
 ) -> ImportedWorkflow:
     dag = read_dag(row)
-    around = Surroundings(dag, int(session.airflow.partition(".")[0]), job.roots[0], options.slice_code)
+    is_old = any(name.startswith("airflow.") for name in first["legacy"])
+    around = Surroundings(dag, int(session.airflow.partition(".")[0]), job.roots[0], options.slice_code, is_old)
     reading = Reading(
         dag=dag,
         first=row,

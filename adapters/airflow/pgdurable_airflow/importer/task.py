@@ -19,12 +19,16 @@ from pgdurable_core.importing.findings import Finding, Home, Weight
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every task of a DAG shares: the DAG, the versions, the folder that paths are shown from."""
+    """What every task of a DAG shares: the DAG, the versions, the folder that paths are shown from.
+
+    `is_old` says that names of the file were read as what Airflow 3 calls them: Airflow 3 itself cannot load it.
+    """
 
     dag: DagFacts
     airflow_major: int
     root: Path
     slice_code: bool
+    is_old: bool = False
 
     def shown(self, path: Path) -> str:
         """Write a path as a person knows it: from the dags folder on, with the folder's own name."""

@@ -16,6 +16,7 @@ from pgdurable_airflow.importer.facts import (
     tag,
 )
 from pgdurable_airflow.importer.results import runs_sql
+from pgdurable_airflow.importer.rules.base import refuse_binds
 from pgdurable_airflow.importer.rules.mapping import expanded_argument, function_node, refuse_mapping
 from pgdurable_airflow.importer.rules.slicing import slice_problem
 from pgdurable_airflow.importer.rules.sql import refuse_template
@@ -59,6 +60,7 @@ def call(task: Task) -> Draft:
         rendered = render_texts(texts, task.scope())
     except UntranslatableError as error:
         raise refuse_template(task, error) from error
+    refuse_binds(task, rendered.bind)
     if rendered.pulled:
         raise refuse_template(task, UntranslatableError("xcom_pull in an argument; pass the task's output instead"))
     filled = iter(rendered.texts)
@@ -75,7 +77,6 @@ def call(task: Task) -> Draft:
         run=Python(name, args),
         home="worker",
         becomes="Python worker",
-        bind=rendered.bind,
         each=each,
         comments=tuple(comments),
         sliced=sliced,
@@ -90,10 +91,24 @@ def callable_name(task: Task, facts: CallableFacts) -> tuple[str, CallableFacts 
     module = around.module_name(facts.file) if inside and facts.file is not None else facts.module
     simple = "<" not in facts.qualname and not facts.is_bound and facts.is_reachable
     problem = slice_problem(facts)
-    if module is not None and simple and not (around.slice_code and problem is None):
+    # A worker has Airflow 3 or none, and loads the whole file for the sake of one function.
+    needs_old = facts.file == around.dag.file and (around.is_old or around.airflow_major < 3)
+    is_named = module is not None and simple
+    if is_named and problem is not None and needs_old and around.is_old:
+        raise task.refuse(
+            "AF133",
+            f"{facts.name} stands in a file that needs Airflow 2",
+            f"A worker loads `{module}` to call `{facts.qualname}`, and Airflow 3 cannot load it; the function cannot "
+            f"be copied out: {problem}.",
+            "Move the function to a module that imports nothing of Airflow.",
+            line=facts.def_line,
+        )
+    if is_named and not ((around.slice_code or needs_old) and problem is None):
         return f"{module}:{facts.qualname}", None
     if problem is None and inside:
-        why = "asked for with --slice-code" if simple and module is not None else "no module:name leads to it"
+        why = "no module:name leads to it"
+        if is_named:
+            why = "asked for with --slice-code" if around.slice_code else "stands in a file that needs Airflow 2"
         task.find(
             "AF134",
             "callable copied to a file of its own",
