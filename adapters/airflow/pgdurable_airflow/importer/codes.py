@@ -299,9 +299,9 @@ _ALL: Final = (
         "AF130",
         "blocked",
         "needs Airflow to run",
-        """The callable uses Variables, Connections, hooks or the
-        task context beyond what a step has. It runs only where Airflow's task SDK is served (home `operator`), which this version does not
-        do. Pass what it needs as arguments, or use SQL for the part that reads.""",
+        """The callable uses Variables, Connections, hooks or the task context beyond what a step has. It runs only
+        where Airflow's task SDK is served (home `operator`), which this version does not do. Pass what it needs as
+        arguments, or use SQL for the part that reads.""",
     ),
     _code(
         "AF131",

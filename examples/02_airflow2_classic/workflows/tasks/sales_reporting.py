@@ -10,6 +10,4 @@ def announce(**kwargs):
     message = {"channel": kwargs["channel"], "text": "Sales of {} are in the mart.".format(kwargs["ds"])}
     print(json.dumps(message))
     return message["text"]
-
-
 # pgdurable import: text fc5c4f6c

@@ -1466,7 +1466,7 @@ def dag_facts(dag, request):
         "given": given,
         "fields": dict((name, encode(getattr(dag, name, None))) for name in DAG_FIELDS),
         "timezone": str(getattr(dag.timezone, "name", None) or dag.timezone),
-        "start_date": encode(dag.start_date),
+        "start_date": encode(date_of(dag, "start_date")),
         "timetable": timetable_facts(timetable),
         "default_args": encode(dict(dag.default_args or {})),
         "params": encode(dag.params),
@@ -1480,9 +1480,20 @@ def dag_facts(dag, request):
         "groups": groups_of(dag.task_group),
         "undefined": getattr(dag.template_undefined, "__name__", None),
     }
-    facts["runs"] = next_runs(facts["timetable"], request["instant"], dag.start_date, dag.catchup)
+    facts["fields"]["end_date"] = encode(date_of(dag, "end_date"))
+    facts["runs"] = next_runs(facts["timetable"], request["instant"], date_of(dag, "start_date"), dag.catchup)
     facts["tasks"] = [task_facts(dag, task, request) for task in in_order(dag)]
     return facts
+
+
+def date_of(dag, name):
+    """Read the DAG's start or end. Airflow 2 leaves what stands in default_args to the tasks, and goes by theirs."""
+    found = getattr(dag, name, None)
+    if found is None and (dag.default_args or {}).get(name) is not None:
+        dates = [value for value in (getattr(task, name, None) for task in dag.task_dict.values()) if value is not None]
+        if dates:
+            found = min(dates) if name == "start_date" else max(dates)
+    return found
 
 
 def listed(value):

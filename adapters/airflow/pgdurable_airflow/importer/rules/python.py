@@ -147,7 +147,7 @@ def _refuse_airflow(task: Task, facts: CallableFacts) -> None:
 
 
 def _looked_up(facts: CallableFacts, name: str) -> tuple[str, ...] | None:
-    """List the keys a function reads from its `**name`, as `name["key"]` or `name.get("key")`; None when it does more."""
+    """List what a function looks up in its `**name`, as `name["key"]` or `name.get("key")`; None when it does more."""
     node = function_node(facts)
     if node is None:
         return None
