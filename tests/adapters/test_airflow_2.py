@@ -1,6 +1,7 @@
 """The child under Airflow 2.10 or 2.11: an interpreter that has it is named by PGDURABLE_TEST_AIRFLOW2_PYTHON."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -109,4 +110,18 @@ def test_only_what_the_author_wrote_is_held_against_a_decorated_dag(tmp_path: Pa
         ("AF010", None),
         ("AF028", None),
         ("AF303", "load"),
+    }
+
+
+def test_a_classic_dag_gives_one_workflow_whichever_airflow_reads_it(needs_airflow: None) -> None:
+    dag = ROOT / "examples" / "02_airflow2_classic" / "dags" / "sales_reporting.py"
+    at_that_time = datetime(2021, 11, 22, tzinfo=UTC)
+    then = AirflowImporter().read([dag], ReadOptions(python=Path(PYTHON or ""), as_of=at_that_time)).imports[0]
+    now = AirflowImporter().read([dag], ReadOptions(as_of=at_that_time)).imports[0]
+    assert then.graph == now.graph
+    assert [(task.key, task.becomes, task.fidelity) for task in then.tasks] == [
+        (task.key, task.becomes, task.fidelity) for task in now.tasks
+    ]
+    assert {(finding.code, finding.task, finding.short) for finding in then.findings} == {
+        (finding.code, finding.task, finding.short) for finding in now.findings if finding.code != "AF012"
     }

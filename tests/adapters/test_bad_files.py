@@ -8,6 +8,7 @@ import pytest
 from airflow_oracle import AS_OF
 from pgdurable_airflow.importer import AirflowImporter
 
+from pgdurable_core.graph.model import Branch
 from pgdurable_core.importing import (
     ImportedWorkflow,
     ReadOptions,
@@ -77,6 +78,25 @@ FILES = {
     "def work(ds):\n    return ds\n"
     "with DAG('older', schedule_interval=None):\n    Own(task_id='own', table='t') >> PythonOperator(\n"
     "        task_id='work', python_callable=work, op_kwargs={'ds': '{{ ds }}'}, provide_context=True)\n",
+    "oldest.py": "from datetime import datetime\nfrom airflow import DAG\nfrom airflow.models.param import Param\n"
+    "from airflow.operators.check_operator import CheckOperator\nfrom airflow.operators.dummy import DummyOperator\n"
+    "from airflow.operators.python_operator import BranchPythonOperator, PythonOperator\n"
+    "from airflow.contrib.sensors.file_sensor import FileSensor\nfrom airflow.utils.trigger_rule import TriggerRule\n"
+    "SIZE = {'x': 1}\n"
+    "def pick(**context):\n    return 'left' if context['params']['wide'] else 'right'\n"
+    "def both(params, **context):\n    return 'left' if params['wide'] else context['ds']\n"
+    "def stays(ds):\n    return SIZE\n"
+    "dag = DAG('oldest', 'Says what it is.', '@daily', datetime(2021, 1, 1),\n"
+    "          default_args={'task_concurrency': 1, 'trigger_rule': 'dummy'},\n"
+    "          params={'wide': Param(True, type='boolean')})\n"
+    "first = CheckOperator(task_id='first', conn_id='wh', sql='select 1', dag=dag)\n"
+    "left, right = (DummyOperator(task_id=name, trigger_rule='all_success', dag=dag) for name in ('left', 'right'))\n"
+    "BranchPythonOperator(task_id='pick', python_callable=pick, trigger_rule='all_done', dag=dag) >> [left, right]\n"
+    "BranchPythonOperator(task_id='both', python_callable=both, dag=dag)\n"
+    "DummyOperator(task_id='join', trigger_rule=TriggerRule.NONE_FAILED_OR_SKIPPED, dag=dag) << [left, right]\n"
+    "DummyOperator(task_id='join_too', trigger_rule='none_failed_or_skipped', dag=dag) << [left, right]\n"
+    "FileSensor(task_id='file', filepath='/x', dag=dag)\n"
+    "PythonOperator(task_id='stays', python_callable=stays, dag=dag)\n",
     "twin.py": HEAD + "with DAG('twin'):\n    EmptyOperator(task_id='a')\n",
     "twin_too.py": HEAD + "with DAG('twin'):\n    EmptyOperator(task_id='b') >> EmptyOperator(task_id='c')\n",
     "again.py": HEAD + "for number in (1, 2):\n    with DAG('again'):\n"
@@ -244,10 +264,57 @@ def test_names_of_airflow_2_are_read_and_named(workflows: Mapping[str, ImportedW
 
 def test_a_decorator_and_an_argument_of_airflow_1_are_read_and_named(workflows: Mapping[str, ImportedWorkflow]) -> None:
     workflow = workflows["older"]
-    assert [(task.key, task.fidelity) for task in workflow.tasks] == [("own", "blocked"), ("work", "exact")]
+    assert [(task.key, task.fidelity) for task in workflow.tasks] == [("own", "blocked"), ("work", "equivalent")]
     named = " ".join(finding.what for finding in workflow.findings if finding.code == "AF012")
     assert "apply_defaults" in named
     assert "provide_context" in named
+
+
+def test_names_of_airflow_1_give_todays_classes_rules_and_limits(workflows: Mapping[str, ImportedWorkflow]) -> None:
+    workflow = workflows["oldest"]
+    assert {task.key: (task.becomes, task.fidelity) for task in workflow.tasks} == {
+        "first": ("check", "review"),
+        "pick": ("branch, lifted from Python", "review"),
+        "both": ("nothing yet", "blocked"),
+        "left": ("empty", "review"),
+        "right": ("empty", "review"),
+        "join": ("empty", "review"),
+        "join_too": ("empty", "review"),
+        "file": ("nothing yet", "blocked"),
+        "stays": ("nothing yet", "blocked"),
+    }
+    steps = workflow.graph.by_key
+    assert {key: step.rule for key, step in steps.items()} == {
+        "first": "always",
+        "pick": "all_done",
+        "both": "always",
+        "left": "all_success",
+        "right": "all_success",
+        "join": "none_failed_min_one_success",
+        "join_too": "none_failed_min_one_success",
+        "file": "always",
+        "stays": "always",
+    }
+    assert steps["pick"].run == Branch("select case when $params.wide then 'left' else 'right' end")
+    assert (workflow.graph.schedule, workflow.graph.start_date) == ("0 0 * * *", "2021-01-01 00:00 UTC")
+    assert workflow.graph.doc == "Says what it is."
+    assert "max_active_tis_per_dag" in {finding.short for finding in workflow.findings if finding.task == "first"}
+    assert {finding.short.partition(":")[0] for finding in workflow.findings if finding.code == "AF012"} == {
+        "DAG(description, schedule_interval, start_date by position)",
+        "DAG(schedule_interval=)",
+        "TriggerRule.NONE_FAILED_OR_SKIPPED",
+        "airflow.contrib.sensors.file_sensor.FileSensor",
+        "airflow.operators.check_operator.CheckOperator",
+        "airflow.operators.dummy.DummyOperator",
+        "airflow.operators.python_operator.BranchPythonOperator",
+        "airflow.operators.python_operator.PythonOperator",
+        "default_args['task_concurrency']",
+        "trigger_rule 'dummy'",
+        "trigger_rule 'none_failed_or_skipped'",
+    }
+    what = {finding.task: finding.what for finding in workflow.findings if finding.code == "AF133"}
+    assert list(what) == ["stays"]
+    assert "Airflow 3 cannot load it" in what["stays"]
 
 
 def test_what_was_fixed_while_parsing_is_found_and_named(workflows: Mapping[str, ImportedWorkflow]) -> None:

@@ -95,8 +95,13 @@ PYTHON_FATES = {
     "maybe": "AF301",
     "inner.later_task": "AF132",
     "called": "AF136",
+    "braces": "AF155",
+    "looks_up": "AF140",
+    "looks_far": "AF130",
+    "passes_on": "AF130",
     "late_a": "AF133",
     "bash": "AF165",
+    "shifted": "AF155",
 }
 
 
@@ -142,13 +147,17 @@ def test_python_arguments_are_named_and_references_are_marked(workflows: Mapping
     found = {key: step.run for key, step in steps(workflows["python"]).items() if isinstance(step.run, Python)}
     called = found["called"]
     assert called.callable == "forms:plain"
-    names = steps(workflows["python"])["called"].bind
-    assert names == {"ds": "'{ds}'", "ds_1": "ds"}
     assert called.args == {
-        "day": "{ds_1}",
+        "day": "{ds}",
         "n": {"deep": ["{ds_nodash}", 1, None]},
-        "names": ["{ds}", "y"],
+        "names": ["x", "y"],
         "ds": "{ds}",
+    }
+    assert found["looks_up"].args == {
+        "prefix": "p",
+        "ds": "{ds}",
+        "run_id": "{run_id}",
+        "params": {"n": {"param": "n"}},
     }
     assert found["each"].args == {"value": {"item": True}, "ds": "{ds}"}
     assert found["inner.later_task"].args == {"value": {"xcom": "rows"}, "params": {"n": {"param": "n"}}}
@@ -156,8 +165,13 @@ def test_python_arguments_are_named_and_references_are_marked(workflows: Mapping
 
 def test_a_command_keeps_its_text_and_its_environment(workflows: Mapping[str, ImportedWorkflow]) -> None:
     step = steps(workflows["python"])["bash"]
-    assert step.run == Shell("run.sh {ds_1} ${ds} ", {"D": "{ds_1}"}, append_env=False)
+    assert step.run == Shell("run.sh {ds} ${day} ", {"D": "{ds}"}, append_env=False)
     assert steps(workflows["python"])["whole"].run == Shell("echo $HOME", {}, append_env=True)
+
+
+def test_a_step_of_a_worker_binds_nothing(workflows: Mapping[str, ImportedWorkflow]) -> None:
+    found = [step for step in workflows["python"].graph.steps if isinstance(step.run, Python | Shell)]
+    assert [step.key for step in found if step.bind] == []
 
 
 def test_copied_callables_run_without_their_module(workflows: Mapping[str, ImportedWorkflow]) -> None:

@@ -1,6 +1,6 @@
 """Templates and SQL text: what is understood, what is refused, and that everything else survives byte for byte."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import pytest
@@ -26,7 +26,7 @@ MOMENT = datetime(2024, 2, 29, 4, 5, 6, tzinfo=UTC)
 PARAMS: Mapping[str, Fact] = {"who": "x", "n": 3, "half": 0.5, "flag": True, "many": ["a"]}
 
 
-def scope() -> Scope:
+def scope(airflow_major: int = 3, note_old: Callable[[str, str], None] = lambda old, new: None) -> Scope:
     def pull(task_id: str, path: tuple[int, ...]) -> str:
         if path != (0, 0):
             raise UntranslatableError("xcom_pull")
@@ -36,10 +36,11 @@ def scope() -> Scope:
         dag_id="d",
         task_id="t",
         params=PARAMS,
-        airflow_major=3,
+        airflow_major=airflow_major,
         own_names=frozenset({"mine"}),
         own_filters=frozenset({"own"}),
         pull=pull,
+        note_old=note_old,
     )
 
 
@@ -128,12 +129,45 @@ def test_no_reference_of_ours_is_left_in_literal_text(text: str) -> None:
         "{{ ds[:4] }}",
         "{{ ds",
         "{{ macros.random() }}",
-        "{{ execution_date }}",
+        "{{ next_ds }}",
+        "{{ execution_date + macros.timedelta(days=1) }}",
     ],
 )
 def test_what_is_not_understood_is_refused_and_never_guessed(text: str) -> None:
     with pytest.raises(UntranslatableError):
         render_texts([text], scope())
+
+
+OLD = {
+    "{{ execution_date }}": ("{logical_date}", {}),
+    "{{ execution_date.strftime('%H') }}": (
+        "{logical_date_text}",
+        {"logical_date_text": "to_char(logical_date at time zone 'UTC', 'HH24')"},
+    ),
+    "{{ (execution_date + macros.timedelta(hours=1)) | ds }}": (
+        "{logical_date_plus_3600_seconds_text}",
+        {
+            "logical_date_plus_3600_seconds_text": "to_char((logical_date + interval '3600 seconds') "
+            "at time zone 'UTC', 'YYYY-MM-DD')"
+        },
+    ),
+    "{{ yesterday_ds }}": ("{yesterday_ds}", {"yesterday_ds": "df.ds_add(ds, -1)"}),
+    "{{ macros.ds_add(tomorrow_ds, 1) }}": ("{plus_1}", {"plus_1": "df.ds_add(df.ds_add(ds, 1), 1)"}),
+    "{{ tomorrow_ds_nodash }}": (
+        "{tomorrow_ds_nodash}",
+        {"tomorrow_ds_nodash": "replace(df.ds_add(ds, 1), '-', '')"},
+    ),
+}
+
+
+@pytest.mark.parametrize("text", OLD)
+def test_names_of_airflow_2_are_read_alike_by_both_and_noted_by_airflow_3(text: str) -> None:
+    noted: list[str] = []
+    for major, count in ((2, 0), (3, 1)):
+        rendered = render_texts([text], scope(major, lambda old, new: noted.append(old)))
+        assert (rendered.texts[0], rendered.bind) == OLD[text]
+        assert len(noted) == count
+    assert noted[0] in text
 
 
 def test_two_texts_share_their_binds() -> None:

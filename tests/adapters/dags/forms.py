@@ -15,6 +15,18 @@ def plain(day, n, names=("a", "b"), *, ds=None):
     return [day, n, list(names), ds]
 
 
+def looks_up(prefix, **kwargs):
+    return [prefix, kwargs["ds"], kwargs.get("run_id"), kwargs["params"]["n"]]
+
+
+def looks_far(**context):
+    return context["ti"].xcom_pull("rows")
+
+
+def passes_on(**context):
+    return plain(**context)
+
+
 def later(values):
     return len(values)
 
@@ -173,11 +185,16 @@ def python():
         task_id="called",
         python_callable=plain,
         op_args=["{{ ds }}"],
-        op_kwargs={"n": {"deep": ["{{ ds_nodash }}", 1, None]}, "names": ("{ds}", "y")},
+        op_kwargs={"n": {"deep": ["{{ ds_nodash }}", 1, None]}, "names": ("x", "y")},
     )
+    PythonOperator(task_id="braces", python_callable=plain, op_args=["{{ ds }}", "{ds}"])
+    PythonOperator(task_id="looks_up", python_callable=looks_up, op_kwargs={"prefix": "p"})
+    PythonOperator(task_id="looks_far", python_callable=looks_far)
+    PythonOperator(task_id="passes_on", python_callable=passes_on)
     for name in ("a", "b"):
         PythonOperator(task_id=f"late_{name}", python_callable=lambda: later(name))  # noqa: B023
-    BashOperator(task_id="bash", bash_command="run.sh {{ ds }} ${ds} ", env={"D": "{{ ds }}"})
+    BashOperator(task_id="bash", bash_command="run.sh {{ ds }} ${day} ", env={"D": "{{ ds }}"})
+    BashOperator(task_id="shifted", bash_command="echo {{ macros.ds_add(ds, -1) }}")
     BashOperator(task_id="whole", bash_command="echo $HOME", retries=1)
 
 

@@ -344,9 +344,9 @@ _ALL: Final = (
         "AF130",
         "blocked",
         "needs Airflow to run",
-        """The callable uses Variables, Connections, hooks or the full
-        task context. It runs only where Airflow's task SDK is served (home `operator`), which this version does not
-        do. Pass what it needs as arguments, or use SQL for the part that reads.""",
+        """The callable uses Variables, Connections, hooks or the task context beyond what a step has. It runs only
+        where Airflow's task SDK is served (home `operator`), which this version does not do. Pass what it needs as
+        arguments, or use SQL for the part that reads.""",
     ),
     _code(
         "AF131",
@@ -410,6 +410,14 @@ _ALL: Final = (
         """The task is mapped over the rows of a SQL task. Airflow
         hands each row as a list; here the item is an object of its columns.""",
     ),
+    _code(
+        "AF140",
+        "changed",
+        "context read by name",
+        """The callable takes the task context as `**kwargs` and
+        looks up in it only names that a step has as well (ds, ts, run_id, params and the like), or arguments of its
+        own. It gets those and nothing else.""",
+    ),
     # AF15x: templates
     _code(
         "AF150",
@@ -445,6 +453,15 @@ _ALL: Final = (
         "rendered as native objects",
         """The DAG renders templates to Python objects
         (render_template_as_native_obj); what a template gives then depends on the text at run time.""",
+    ),
+    _code(
+        "AF155",
+        "blocked",
+        "computed name in a worker's step",
+        """A command or an argument holds a template that has to be
+        computed (params, macros, a date in another format), or text that looks like one of our names. The engine of
+        this version evaluates bind expressions for SQL steps alone; for Python and shell it puts in the context's own
+        names: ds, ts, run_id and the like.""",
     ),
     # AF16x: mapping, branches, bash
     _code(

@@ -16,6 +16,7 @@ from pgdurable_airflow.importer.facts import (
     first_unknown,
     is_absent,
     is_row,
+    items,
     seconds,
 )
 from pgdurable_airflow.importer.link import trigger_rule
@@ -329,7 +330,7 @@ def _differences(first: Fact, second: Fact) -> Iterator[tuple[str | None, str]]:
     if not (is_row(first) and is_row(second)):
         return
     for name in sorted(set(first) | set(second)):
-        if name not in ("tasks", "runs") and first.get(name) != second.get(name):
+        if name not in ("tasks", "runs") and _undated(name, first.get(name)) != _undated(name, second.get(name)):
             yield (None, name)
     old = {str(task["task_id"]): task for task in elements(first.get("tasks")) if is_row(task)}
     new = {str(task["task_id"]): task for task in elements(second.get("tasks")) if is_row(task)}
@@ -348,6 +349,13 @@ def _differences(first: Fact, second: Fact) -> Iterator[tuple[str | None, str]]:
                         yield (task_id, name)
             else:
                 yield (task_id, part)
+
+
+def _undated(name: str, value: Fact) -> Fact:
+    """Leave dates out of default_args: the DAG's own repeat them, and are named once."""
+    if name != "default_args":
+        return value
+    return {key: inner for key, inner in items(value).items() if key not in ("start_date", "end_date")}
 
 
 def leaks(texts: Mapping[str, str]) -> list[str]:

@@ -219,7 +219,8 @@ def _workflow(
     options: ReadOptions,
 ) -> ImportedWorkflow:
     dag = read_dag(row)
-    around = Surroundings(dag, int(session.airflow.partition(".")[0]), job.roots[0], options.slice_code)
+    is_old = any(name.startswith("airflow.") for name in first["legacy"])
+    around = Surroundings(dag, int(session.airflow.partition(".")[0]), job.roots[0], options.slice_code, is_old)
     reading = Reading(
         dag=dag,
         first=row,

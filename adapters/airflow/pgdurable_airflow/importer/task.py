@@ -19,12 +19,16 @@ from pgdurable_core.importing.findings import Finding, Home, Weight
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every task of a DAG shares: the DAG, the versions, the folder that paths are shown from."""
+    """What every task of a DAG shares: the DAG, the versions, the folder that paths are shown from.
+
+    `is_old` says that names of the file were read as what Airflow 3 calls them: Airflow 3 itself cannot load it.
+    """
 
     dag: DagFacts
     airflow_major: int
     root: Path
     slice_code: bool
+    is_old: bool = False
 
     def shown(self, path: Path) -> str:
         """Write a path as a person knows it: from the dags folder on, with the folder's own name."""
@@ -170,6 +174,17 @@ class Task:
             own_names=dag.macros,
             own_filters=dag.filters,
             pull=self._pull,
+            note_old=self.note_old,
+        )
+
+    def note_old(self, old: str, new: str) -> None:
+        """Say that a name of Airflow 2's context was read as what Airflow 3 calls it."""
+        self.find(
+            "AF012",
+            f"{old}: name of Airflow 1 or 2",
+            f"`{old}` is gone in Airflow 3.",
+            f"It was read as `{new}`.",
+            "Use the new name.",
         )
 
     def _waits_for(self, task_id: str) -> bool:

@@ -421,18 +421,53 @@ LEGACY = {
     "airflow.operators.python_operator.PythonOperator": STANDARD + ".operators.python.PythonOperator",
     "airflow.operators.python_operator.BranchPythonOperator": STANDARD + ".operators.python.BranchPythonOperator",
     "airflow.operators.python_operator.ShortCircuitOperator": STANDARD + ".operators.python.ShortCircuitOperator",
+    "airflow.operators.python_operator.PythonVirtualenvOperator": STANDARD
+    + ".operators.python.PythonVirtualenvOperator",
     "airflow.operators.bash_operator.BashOperator": STANDARD + ".operators.bash.BashOperator",
-    "airflow.hooks.base_hook.BaseHook": "airflow.sdk.BaseHook",
-    "airflow.datasets.Dataset": "airflow.sdk.Asset",
-    "airflow.datasets.DatasetAlias": "airflow.sdk.AssetAlias",
-    "airflow.sensors.sql.SqlSensor": SQL + ".sensors.sql.SqlSensor",
-    "airflow.sensors.external_task_sensor.ExternalTaskSensor": STANDARD + ".sensors.external_task.ExternalTaskSensor",
+    "airflow.operators.branch_operator.BaseBranchOperator": STANDARD + ".operators.branch.BaseBranchOperator",
+    "airflow.operators.latest_only_operator.LatestOnlyOperator": STANDARD + ".operators.latest_only.LatestOnlyOperator",
+    "airflow.operators.dagrun_operator.TriggerDagRunOperator": STANDARD
+    + ".operators.trigger_dagrun.TriggerDagRunOperator",
+    "airflow.operators.sql.BaseSQLOperator": SQL + ".operators.sql.BaseSQLOperator",
     "airflow.operators.sql.SQLCheckOperator": SQL + ".operators.sql.SQLCheckOperator",
     "airflow.operators.sql.SQLValueCheckOperator": SQL + ".operators.sql.SQLValueCheckOperator",
+    "airflow.operators.sql.SQLIntervalCheckOperator": SQL + ".operators.sql.SQLIntervalCheckOperator",
+    "airflow.operators.sql.SQLThresholdCheckOperator": SQL + ".operators.sql.SQLThresholdCheckOperator",
     "airflow.operators.sql.BranchSQLOperator": SQL + ".operators.sql.BranchSQLOperator",
+    "airflow.operators.sql_branch_operator.BranchSQLOperator": SQL + ".operators.sql.BranchSQLOperator",
+    "airflow.operators.sql_branch_operator.BranchSqlOperator": SQL + ".operators.sql.BranchSQLOperator",
+    "airflow.operators.check_operator.CheckOperator": SQL + ".operators.sql.SQLCheckOperator",
+    "airflow.operators.check_operator.ValueCheckOperator": SQL + ".operators.sql.SQLValueCheckOperator",
+    "airflow.operators.check_operator.IntervalCheckOperator": SQL + ".operators.sql.SQLIntervalCheckOperator",
+    "airflow.operators.check_operator.ThresholdCheckOperator": SQL + ".operators.sql.SQLThresholdCheckOperator",
+    "airflow.operators.check_operator.SQLCheckOperator": SQL + ".operators.sql.SQLCheckOperator",
+    "airflow.hooks.base_hook.BaseHook": "airflow.sdk.BaseHook",
+    "airflow.hooks.dbapi_hook.DbApiHook": SQL + ".hooks.sql.DbApiHook",
+    "airflow.hooks.dbapi.DbApiHook": SQL + ".hooks.sql.DbApiHook",
+    "airflow.hooks.postgres_hook.PostgresHook": "airflow.providers.postgres.hooks.postgres.PostgresHook",
+    "airflow.datasets.Dataset": "airflow.sdk.Asset",
+    "airflow.datasets.DatasetAlias": "airflow.sdk.AssetAlias",
+    "airflow.sensors.base_sensor_operator.BaseSensorOperator": "airflow.sdk.BaseSensorOperator",
+    "airflow.sensors.sql.SqlSensor": SQL + ".sensors.sql.SqlSensor",
+    "airflow.sensors.sql_sensor.SqlSensor": SQL + ".sensors.sql.SqlSensor",
+    "airflow.sensors.external_task_sensor.ExternalTaskSensor": STANDARD + ".sensors.external_task.ExternalTaskSensor",
+    "airflow.sensors.external_task_sensor.ExternalTaskMarker": STANDARD + ".sensors.external_task.ExternalTaskMarker",
+    "airflow.sensors.date_time_sensor.DateTimeSensor": STANDARD + ".sensors.date_time.DateTimeSensor",
+    "airflow.sensors.time_delta_sensor.TimeDeltaSensor": STANDARD + ".sensors.time_delta.TimeDeltaSensor",
+    "airflow.contrib.sensors.bash_sensor.BashSensor": STANDARD + ".sensors.bash.BashSensor",
+    "airflow.contrib.sensors.file_sensor.FileSensor": STANDARD + ".sensors.filesystem.FileSensor",
+    "airflow.contrib.sensors.python_sensor.PythonSensor": STANDARD + ".sensors.python.PythonSensor",
+    "airflow.contrib.sensors.weekday_sensor.DayOfWeekSensor": STANDARD + ".sensors.weekday.DayOfWeekSensor",
+    "airflow.contrib.hooks.fs_hook.FSHook": STANDARD + ".hooks.filesystem.FSHook",
+    "airflow.contrib.utils.weekday.WeekDay": STANDARD + ".utils.weekday.WeekDay",
+    "airflow.utils.weekday.WeekDay": STANDARD + ".utils.weekday.WeekDay",
     "airflow.utils.helpers.chain": "airflow.sdk.chain",
     "airflow.utils.helpers.cross_downstream": "airflow.sdk.cross_downstream",
 }
+# Trigger rules that Airflow 3 knows by another name, as text and as members of TriggerRule.
+OLD_RULES = {"dummy": "always", "none_failed_or_skipped": "none_failed_min_one_success"}
+# What DAG() took by position in Airflow 2; Airflow 3 takes the id alone.
+DAG_POSITIONS = ("dag_id", "description", "schedule_interval", "start_date", "end_date")
 POSTGRES_OPERATORS = (
     "airflow.providers.postgres.operators.postgres.PostgresOperator",
     "airflow.operators.postgres_operator.PostgresOperator",
@@ -498,6 +533,23 @@ def make_postgres_operator():
     return PostgresOperator
 
 
+def today_rule(old):
+    USED_LEGACY["trigger_rule %r" % str(old)] = "trigger_rule %r" % OLD_RULES[old]
+    return OLD_RULES[old]
+
+
+class OldRule:
+    """A member that `TriggerRule` lost: gives the one that took its place, and records that it was asked for."""
+
+    def __init__(self, old, new):
+        self.old = old
+        self.new = new
+
+    def __get__(self, instance, owner):
+        USED_LEGACY["TriggerRule.%s" % self.old.upper()] = "TriggerRule.%s" % self.new.upper()
+        return owner(self.new)
+
+
 class LegacyFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     modules = frozenset(name.rpartition(".")[0] for name in LEGACY_NAMES)
 
@@ -539,10 +591,21 @@ def install_legacy():
                     return previous(name)
 
             real.__getattr__ = fallback
+    from airflow.utils.trigger_rule import TriggerRule
+
+    for old, new in OLD_RULES.items():
+        if old.upper() not in vars(TriggerRule):
+            setattr(TriggerRule, old.upper(), OldRule(old, new))
     original = airflow.sdk.DAG.__init__
 
     @functools.wraps(original)
     def init(self, *args, **kwargs):
+        if 1 < len(args) <= len(DAG_POSITIONS):
+            for name, value in list(zip(DAG_POSITIONS, args))[1:]:
+                if name not in kwargs and value is not None:
+                    kwargs[name] = value
+            USED_LEGACY["DAG(%s by position)" % ", ".join(DAG_POSITIONS[1 : len(args)])] = "DAG(name=value)"
+            args = args[:1]
         renamed = (
             ("schedule_interval", "schedule"),
             ("timetable", "schedule"),
@@ -558,11 +621,18 @@ def install_legacy():
                 kwargs.pop(dropped)
                 USED_LEGACY["DAG(%s=)" % dropped] = "nothing: Airflow 3 has no such argument"
         defaults = kwargs.get("default_args") or {}
-        for dropped in ("provide_context", "task_concurrency"):
-            if dropped in defaults:
-                defaults = dict((key, value) for key, value in defaults.items() if key != dropped)
-                kwargs["default_args"] = defaults
-                USED_LEGACY["default_args[%r]" % dropped] = "nothing: Airflow 3 has no such argument"
+        if "provide_context" in defaults:
+            defaults = dict((key, value) for key, value in defaults.items() if key != "provide_context")
+            USED_LEGACY["default_args['provide_context']"] = "nothing: Airflow 3 has no such argument"
+        if "task_concurrency" in defaults:
+            limit = defaults["task_concurrency"]
+            defaults = dict((key, value) for key, value in defaults.items() if key != "task_concurrency")
+            defaults.setdefault("max_active_tis_per_dag", limit)
+            USED_LEGACY["default_args['task_concurrency']"] = "default_args['max_active_tis_per_dag']"
+        if defaults.get("trigger_rule") in OLD_RULES:
+            defaults = dict(defaults, trigger_rule=today_rule(defaults["trigger_rule"]))
+        if defaults:
+            kwargs["default_args"] = defaults
         return original(self, *args, **kwargs)
 
     airflow.sdk.DAG.__init__ = init
@@ -573,6 +643,11 @@ def install_legacy():
         # Airflow 1 asked for it before a callable got the context, Airflow 2 ignored it.
         if kwargs.pop("provide_context", None) is not None:
             USED_LEGACY["provide_context="] = "nothing: Airflow 3 has no such argument"
+        if "task_concurrency" in kwargs:
+            kwargs.setdefault("max_active_tis_per_dag", kwargs.pop("task_concurrency"))
+            USED_LEGACY["task_concurrency="] = "max_active_tis_per_dag="
+        if kwargs.get("trigger_rule") in OLD_RULES:
+            kwargs["trigger_rule"] = today_rule(kwargs["trigger_rule"])
         return of_operators(self, *args, **kwargs)
 
     airflow.sdk.BaseOperator.__init__ = init_operator
@@ -1298,32 +1373,36 @@ PURE_NODES = (
 def branch_table(function, params):
     """Run a params-only function for every combination of its params' domains.
 
-    Answers None where the function is not provably pure or a param's domain is open.
+    It takes `params`, or the context as `**context` and reads `context["params"]` alone. Answers None where the
+    function is not provably pure or a param's domain is open.
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     except (OSError, TypeError, SyntaxError, ValueError, IndexError):
         return None
-    if not isinstance(tree, ast.FunctionDef) or [argument.arg for argument in tree.args.args] != ["params"]:
+    if not isinstance(tree, ast.FunctionDef) or [argument.arg for argument in tree.args.args] not in (["params"], []):
         return None
-    if tree.args.vararg or tree.args.kwarg or tree.args.kwonlyargs or tree.args.defaults:
+    if tree.args.vararg or tree.args.kwonlyargs or tree.args.defaults or getattr(tree.args, "posonlyargs", None):
+        return None
+    context = tree.args.kwarg.arg if tree.args.kwarg else None
+    if not tree.args.args and context is None:
         return None
     read = set()
-    for statement in tree.body:
-        for node in ast.walk(statement):
-            if not isinstance(node, PURE_NODES):
+    nodes = [node for statement in tree.body for node in ast.walk(statement)]
+    reads, names = 0, 0
+    for node in nodes:
+        if not isinstance(node, PURE_NODES):
+            return None
+        names += isinstance(node, ast.Name)
+        if isinstance(node, ast.Subscript) and is_params(node.value, tree.args.args, context):
+            key = constant_key(node)
+            if not isinstance(key, str):
                 return None
-            if isinstance(node, ast.Name) and node.id != "params":
-                return None
-            if isinstance(node, ast.Subscript):
-                key = getattr(node.slice, "value", node.slice)
-                key = getattr(key, "value", key) if isinstance(key, ast.Constant) else key
-                if not (isinstance(node.value, ast.Name) and isinstance(key, str)):
-                    return None
-                read.add(key)
-    subscripted = sum(isinstance(node, ast.Subscript) for s in tree.body for node in ast.walk(s))
-    named = sum(isinstance(node, ast.Name) for s in tree.body for node in ast.walk(s))
-    if named != subscripted:
+            read.add(key)
+            reads += 1
+    # Every name is the root of a read, and every other subscript is the `context["params"]` in one.
+    inner = sum(isinstance(node, ast.Subscript) for node in nodes) - reads
+    if names != reads or inner != (0 if tree.args.args else reads):
         return None
     domains = []
     for name in sorted(read):
@@ -1338,11 +1417,24 @@ def branch_table(function, params):
             return None
         row = dict(zip(names, values))
         try:
-            result = function(dict(row))
+            result = function(params=dict(row))
         except Exception as error:
             return {"raises": "%s: %s" % (type(error).__name__, error)}
         rows.append([encode(row), encode(result)])
     return {"rows": rows}
+
+
+def constant_key(node):
+    key = getattr(node.slice, "value", node.slice)
+    return getattr(key, "value", key) if isinstance(key, ast.Constant) else key
+
+
+def is_params(node, arguments, context):
+    """Say whether this is the params: the argument of that name, or `context["params"]` where there is none."""
+    if arguments:
+        return isinstance(node, ast.Name) and node.id == "params"
+    whole = isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == context
+    return whole and constant_key(node) == "params"
 
 
 def domain_of(params, name):
@@ -1374,7 +1466,7 @@ def dag_facts(dag, request):
         "given": given,
         "fields": dict((name, encode(getattr(dag, name, None))) for name in DAG_FIELDS),
         "timezone": str(getattr(dag.timezone, "name", None) or dag.timezone),
-        "start_date": encode(dag.start_date),
+        "start_date": encode(date_of(dag, "start_date")),
         "timetable": timetable_facts(timetable),
         "default_args": encode(dict(dag.default_args or {})),
         "params": encode(dag.params),
@@ -1388,9 +1480,20 @@ def dag_facts(dag, request):
         "groups": groups_of(dag.task_group),
         "undefined": getattr(dag.template_undefined, "__name__", None),
     }
-    facts["runs"] = next_runs(facts["timetable"], request["instant"], dag.start_date, dag.catchup)
+    facts["fields"]["end_date"] = encode(date_of(dag, "end_date"))
+    facts["runs"] = next_runs(facts["timetable"], request["instant"], date_of(dag, "start_date"), dag.catchup)
     facts["tasks"] = [task_facts(dag, task, request) for task in in_order(dag)]
     return facts
+
+
+def date_of(dag, name):
+    """Read the DAG's start or end. Airflow 2 leaves what stands in default_args to the tasks, and goes by theirs."""
+    found = getattr(dag, name, None)
+    if found is None and (dag.default_args or {}).get(name) is not None:
+        dates = [value for value in (getattr(task, name, None) for task in dag.task_dict.values()) if value is not None]
+        if dates:
+            found = min(dates) if name == "start_date" else max(dates)
+    return found
 
 
 def listed(value):

@@ -1,5 +1,6 @@
 """What every operator shares: BaseOperator's arguments, and what of them a step has a place for."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from pgdurable_airflow.importer.facts import Fact, callable_of, elements, is_absent, is_row, items, seconds, tag
@@ -265,6 +266,20 @@ def _dates(task: Task) -> None:
             f"The task has a {name} of its own.",
             "It runs in every run of the workflow.",
         )
+
+
+def refuse_binds(task: Task, bind: Mapping[str, str]) -> None:
+    """Refuse a step of a worker whose texts need more than the context's own names: the engine binds in SQL alone."""
+    if not bind:
+        return
+    name, sql = next(iter(bind.items()))
+    raise task.refuse(
+        "AF155",
+        f"{name} is computed, for a worker",
+        f"A text of the task needs {name}, which is {sql}.",
+        "Use ds, ts, run_id and the like alone, and compute the rest in the command or the function; or get it from a "
+        "SQL task before it.",
+    )
 
 
 def timeout_seconds(task: Task) -> float | None:

@@ -4,6 +4,7 @@ import ast
 import shlex
 
 from pgdurable_airflow.importer.facts import OpaqueError, elements, is_absent, plain
+from pgdurable_airflow.importer.rules.base import refuse_binds
 from pgdurable_airflow.importer.rules.mapping import function_node, refuse_mapping
 from pgdurable_airflow.importer.rules.sql import refuse_template
 from pgdurable_airflow.importer.task import Draft, Task
@@ -80,6 +81,7 @@ def _shell(task: Task, text: str, files: "tuple[object, ...]") -> Draft:
         rendered = render_texts(texts, task.scope())
     except UntranslatableError as error:
         raise refuse_template(task, error) from error
+    refuse_binds(task, rendered.bind)
     if rendered.pulled:
         raise refuse_template(task, UntranslatableError("xcom_pull in a command"))
     values = rendered.texts[1 : 1 + len(environment)]
@@ -110,7 +112,6 @@ def _shell(task: Task, text: str, files: "tuple[object, ...]") -> Draft:
         ),
         home="worker",
         becomes="shell worker",
-        bind=rendered.bind,
         files=tuple(file for file in files if isinstance(file, Path)),
         binaries=frozenset({binary}) if binary else frozenset(),
     )

@@ -16,6 +16,7 @@ from pgdurable_airflow.importer.facts import (
     tag,
 )
 from pgdurable_airflow.importer.results import runs_sql
+from pgdurable_airflow.importer.rules.base import refuse_binds
 from pgdurable_airflow.importer.rules.mapping import expanded_argument, function_node, refuse_mapping
 from pgdurable_airflow.importer.rules.slicing import slice_problem
 from pgdurable_airflow.importer.rules.sql import refuse_template
@@ -59,6 +60,7 @@ def call(task: Task) -> Draft:
         rendered = render_texts(texts, task.scope())
     except UntranslatableError as error:
         raise refuse_template(task, error) from error
+    refuse_binds(task, rendered.bind)
     if rendered.pulled:
         raise refuse_template(task, UntranslatableError("xcom_pull in an argument; pass the task's output instead"))
     filled = iter(rendered.texts)
@@ -75,7 +77,6 @@ def call(task: Task) -> Draft:
         run=Python(name, args),
         home="worker",
         becomes="Python worker",
-        bind=rendered.bind,
         each=each,
         comments=tuple(comments),
         sliced=sliced,
@@ -90,10 +91,24 @@ def callable_name(task: Task, facts: CallableFacts) -> tuple[str, CallableFacts 
     module = around.module_name(facts.file) if inside and facts.file is not None else facts.module
     simple = "<" not in facts.qualname and not facts.is_bound and facts.is_reachable
     problem = slice_problem(facts)
-    if module is not None and simple and not (around.slice_code and problem is None):
+    # A worker has Airflow 3 or none, and loads the whole file for the sake of one function.
+    needs_old = facts.file == around.dag.file and (around.is_old or around.airflow_major < 3)
+    is_named = module is not None and simple
+    if is_named and problem is not None and needs_old and around.is_old:
+        raise task.refuse(
+            "AF133",
+            f"{facts.name} stands in a file that needs Airflow 2",
+            f"A worker loads `{module}` to call `{facts.qualname}`, and Airflow 3 cannot load it; the function cannot "
+            f"be copied out: {problem}.",
+            "Move the function to a module that imports nothing of Airflow.",
+            line=facts.def_line,
+        )
+    if is_named and not ((around.slice_code or needs_old) and problem is None):
         return f"{module}:{facts.qualname}", None
     if problem is None and inside:
-        why = "asked for with --slice-code" if simple and module is not None else "no module:name leads to it"
+        why = "no module:name leads to it"
+        if is_named:
+            why = "asked for with --slice-code" if around.slice_code else "stands in a file that needs Airflow 2"
         task.find(
             "AF134",
             "callable copied to a file of its own",
@@ -126,14 +141,27 @@ def _refuse_airflow(task: Task, facts: CallableFacts) -> None:
             continue
         what = use.module if use.kind == "import" else f"{use.name} ({use.module})"
         raise _needs_airflow(task, f"uses {what}", facts)
-    node = function_node(facts)
     for parameter in facts.parameters:
-        if parameter.kind == "VAR_KEYWORD":
-            used = node is None or any(
-                isinstance(inner, ast.Name) and inner.id == parameter.name for inner in ast.walk(node)
-            )
-            if used:
-                raise _needs_airflow(task, f"looks into the context (**{parameter.name})", facts)
+        if parameter.kind == "VAR_KEYWORD" and _looked_up(facts, parameter.name) is None:
+            raise _needs_airflow(task, f"looks into the context (**{parameter.name})", facts)
+
+
+def _looked_up(facts: CallableFacts, name: str) -> tuple[str, ...] | None:
+    """List what a function looks up in its `**name`, as `name["key"]` or `name.get("key")`; None when it does more."""
+    node = function_node(facts)
+    if node is None:
+        return None
+    keys: list[str] = []
+    for inner in ast.walk(node):
+        match inner:
+            case ast.Subscript(value=ast.Name(id=owner), slice=ast.Constant(value=str(key)), ctx=ast.Load()):
+                keys += [key] if owner == name else []
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=owner), attr="get"), args=[ast.Constant(value=str(key)), *_]
+            ):
+                keys += [key] if owner == name else []
+    named = sum(isinstance(inner, ast.Name) and inner.id == name for inner in ast.walk(node))
+    return tuple(dict.fromkeys(keys)) if named == len(keys) else None
 
 
 def _needs_airflow(task: Task, what: str, facts: CallableFacts) -> Refusal:
@@ -181,12 +209,34 @@ def _arguments(task: Task, facts: CallableFacts) -> tuple[str | None, dict[str, 
         if parameter.kind.startswith("VAR_") or (parameter.name in given and not is_absent(given[parameter.name])):
             continue
         if parameter.name in _CONTEXT:
-            given[parameter.name] = _from_context(task, facts, parameter, templates)
+            given[parameter.name] = _from_context(task, facts, parameter.name, templates)
+    for parameter in facts.parameters:
+        if parameter.kind == "VAR_KEYWORD":
+            given.update(_context_of(task, facts, parameter, given, templates))
     return each, given
 
 
-def _from_context(task: Task, facts: CallableFacts, parameter: Parameter, templates: Fact) -> Fact:
-    name = parameter.name
+def _context_of(
+    task: Task, facts: CallableFacts, parameter: Parameter, given: dict[str, Fact], templates: Fact
+) -> dict[str, Fact]:
+    """Give `**kwargs` what is looked up in it. What has a parameter of its own is not in there, in Airflow as here."""
+    found: dict[str, Fact] = {}
+    own = {each.name for each in facts.parameters if not each.kind.startswith("VAR_")}
+    for name in _looked_up(facts, parameter.name) or ():
+        if name not in own and name not in given:
+            found[name] = _from_context(task, facts, name, templates)
+    if found:
+        task.find(
+            "AF140",
+            f"**{parameter.name} holds what is looked up in it",
+            f"`{facts.name}` takes the context as `**{parameter.name}` and looks up {', '.join(found)}.",
+            "It gets these, and nothing else of the context.",
+            line=facts.def_line,
+        )
+    return found
+
+
+def _from_context(task: Task, facts: CallableFacts, name: str, templates: Fact) -> Fact:
     if name in _TEXT_CONTEXT:
         return {"$": "context", "text": f"{{{name}}}"}
     if name == "params":

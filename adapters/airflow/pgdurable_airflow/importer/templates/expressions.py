@@ -17,6 +17,14 @@ Kind = Literal["text", "moment", "number", "constant", "reference", "zone"]
 
 TEXT_NAMES: Final = frozenset({"ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "run_id"})
 MOMENT_NAMES: Final = frozenset({"logical_date", "data_interval_start", "data_interval_end"})
+# Names that Airflow 2 has and Airflow 3 lost (airflow 2.11, models/taskinstance.py, get_template_context).
+OLD_NAMES: Final = {
+    "execution_date": "logical_date",
+    "yesterday_ds": "macros.ds_add(ds, -1)",
+    "yesterday_ds_nodash": "macros.ds_add(ds, -1) | replace('-', '')",
+    "tomorrow_ds": "macros.ds_add(ds, 1)",
+    "tomorrow_ds_nodash": "macros.ds_add(ds, 1) | replace('-', '')",
+}
 CONTEXT_NAMES: Final = TEXT_NAMES | MOMENT_NAMES | {
     "workflow", "step", "instance_id", "try_number", "map_index", "idempotency_key", "params", "item",
 }  # fmt: skip
@@ -54,7 +62,8 @@ Pull = Callable[[str, tuple[int, ...]], str]
 class Scope:
     """What an expression may refer to: the DAG's params, names of its own, and results of tasks.
 
-    `pull` answers with `$step.col` for the result of a task and a row and column number, or raises.
+    `pull` answers with `$step.col` for the result of a task and a row and column number, or raises. `note_old` hears of
+    a name that this Airflow lost and of what it was read as.
     """
 
     dag_id: str
@@ -64,6 +73,7 @@ class Scope:
     own_names: frozenset[str]
     own_filters: frozenset[str]
     pull: Pull
+    note_old: Callable[[str, str], None] = lambda old, new: None
 
 
 def quote(text: str) -> str:
@@ -89,11 +99,14 @@ def translate(node: nodes.Node, scope: Scope) -> Expression:
         case nodes.Concat():
             return _joined([translate(part, scope) for part in node.nodes])
         case nodes.Add():
+            moved = _moved(node, scope, 1)
+            if moved is not None:
+                return moved
             left, right = translate(node.left, scope), translate(node.right, scope)
             if "text" in (left.kind, right.kind) and {left.kind, right.kind} <= {"text", "constant"}:
                 return _joined([left, right])
         case nodes.Sub():
-            moved = _moved(node, scope)
+            moved = _moved(node, scope, -1)
             if moved is not None:
                 return moved
     raise UntranslatableError(show(node))
@@ -131,8 +144,13 @@ def _name(name: str, scope: Scope) -> Expression:
         return Expression(name, "text", name, plain=True)
     if name in MOMENT_NAMES:
         return Expression(name, "moment", name, plain=True)
-    if name == "execution_date" and scope.airflow_major < 3:
-        return Expression("logical_date", "moment", "logical_date", plain=True)
+    if name in OLD_NAMES:
+        if scope.airflow_major >= 3:
+            scope.note_old(name, OLD_NAMES[name])
+        if name == "execution_date":
+            return Expression("logical_date", "moment", "logical_date", plain=True)
+        day = f"df.ds_add(ds, {-1 if name.startswith('yesterday') else 1})"
+        return Expression(f"replace({day}, '-', '')" if name.endswith("_nodash") else day, "text", name)
     raise UntranslatableError(name)
 
 
@@ -290,12 +308,13 @@ def _filter(node: nodes.Filter, scope: Scope) -> Expression:
     raise UntranslatableError(show(node))
 
 
-def _moved(node: nodes.Sub, scope: Scope) -> Expression | None:
+def _moved(node: nodes.BinExpr, scope: Scope, sign: int) -> Expression | None:
+    """Read a moment plus or minus `macros.timedelta(…)`."""
     length = node.right
     if not (isinstance(length, nodes.Call) and show(length.node) in ("macros.timedelta", "macros.datetime.timedelta")):
         return None
     moment = translate(node.left, scope)
-    return _shifted(moment, -_length(length)) if moment.kind == "moment" else None
+    return _shifted(moment, sign * _length(length)) if moment.kind == "moment" else None
 
 
 def _length(node: nodes.Call) -> int:
