@@ -25,7 +25,8 @@ class ReadOptions:
     `names` keeps only these workflows. `python` is the interpreter that executes the source files (the source system
     must be importable there), `config`, `variables` and `connections` are files of the source system. `as_of` is where
     the clock stands while the files are executed. `slice_code` copies callables that can stand alone out of their
-    module. `time_limit` (seconds) and `memory_limit` (MiB) hold per file.
+    module. `folder` is where the files will be, as their comments name it. `time_limit` (seconds) and `memory_limit`
+    (MiB) hold per file.
     """
 
     names: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class ReadOptions:
     connections: Path | None = None
     as_of: datetime | None = None
     slice_code: bool = False
+    folder: str = "workflows"
     time_limit: float = 60.0
     memory_limit: int = 4096
 

@@ -81,7 +81,9 @@ def test_an_open_cancel_of_a_waiting_retry_holds_up_nobody_and_counts_once_it_is
             forgotten.commit()
             until(lambda: value(connection, "select count(*) from df._commands") == 0, 5)
     assert crew.errors == []
-    told = connection.execute("select instance_id, kind, detail ->> 'answer' from df.events where kind ~ 'cancel|retry'")
+    told = connection.execute(
+        "select instance_id, kind, detail ->> 'answer' from df.events where kind ~ 'cancel|retry'"
+    )
     assert sorted(told.fetchall()) == sorted(
         [
             (taken, "retry_refused", "taken back by a cancel"),

@@ -1,6 +1,7 @@
 """The report for a pull request: what moves, what to decide, what to mend; then everything in full."""
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -13,13 +14,16 @@ _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight"
 _FILL = {"native": "#d8efe3", "worker": "#dbe7fb", "operator": "#fdebd0", "airflow": "#eeeeee", "blocked": "#f8d7da"}
 
 
-def render_markdown(result: ReadResult) -> str:
-    """Write the report. It holds no date and no time spent, so equal readings are equal text."""
+def render_markdown(result: ReadResult, folder: str = "workflows") -> str:
+    """Write the report; `folder` is where the files are, as commands name it.
+
+    It holds no date and no time spent, so equal readings are equal text.
+    """
     sections: list[str] = []
     if len(result.imports) != 1 or result.failures:
         sections.append(_folder(result))
     sections.extend(
-        _workflow(workflow, result, anchor)
+        _workflow(workflow, result, anchor, folder)
         for workflow, anchor in zip(result.imports, _anchors(result.imports), strict=True)
     )
     return stamp("\n".join(sections), "<!--", " -->")
@@ -49,7 +53,7 @@ def _folder(result: ReadResult) -> str:
     return "\n".join(lines)
 
 
-def _workflow(workflow: ImportedWorkflow, result: ReadResult, anchor: str) -> str:
+def _workflow(workflow: ImportedWorkflow, result: ReadResult, anchor: str, folder: str) -> str:
     blocked, decide = of_weight(workflow, "blocked"), of_weight(workflow, "decide")
     mend, changed = of_weight(workflow, "mend"), of_weight(workflow, "changed")
     lines = [
@@ -78,7 +82,7 @@ def _workflow(workflow: ImportedWorkflow, result: ReadResult, anchor: str) -> st
             "",
         ]
     else:
-        lines += ["**Do first**: `pgdurable deploy workflows/ --env dev`", ""]
+        lines += [f"**Do first**: `pgdurable deploy {shlex.quote(folder)}/ --env dev`", ""]
     lines += [f"**Assumed**: {_assumed(result.facts, result)}", ""]
     lines += ["## Graph", "", *_mermaid(workflow), ""]
     lines += ["## Tasks", "", *_tasks(workflow), ""]

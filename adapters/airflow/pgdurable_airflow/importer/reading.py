@@ -168,7 +168,7 @@ def _workflow(
     job: Job, session: Session, row: JsonObject, first: JsonObject, second: JsonObject | None, options: ReadOptions
 ) -> ImportedWorkflow:
     dag = read_dag(row)
-    around = Surroundings(dag, int(session.airflow.partition(".")[0]), job.roots[0], options.slice_code)
+    around = Surroundings(dag, int(session.airflow.partition(".")[0]), job.roots[0], options.slice_code, options.folder)
     reading = Reading(
         dag=dag,
         first=row,

@@ -25,6 +25,7 @@ class Surroundings:
     airflow_major: int
     root: Path
     slice_code: bool
+    folder: str = "workflows"
 
     def shown(self, path: Path) -> str:
         """Write a path as a person knows it: from the dags folder on, with the folder's own name."""

@@ -20,7 +20,7 @@ begin
         execute format('grant execute on %s %s to %s', case f.prokind when 'p' then 'procedure' else 'function' end, f.signature, p_role);
     end loop;
     execute format('grant insert (verb, args) on df._calls to %s', p_role);
-    execute format('grant select on df._jobs, df._inputs, df._map_items, df._step_facts, df.workflows, df.instances, df.steps, df.running, df.attempts, df.events, df.logs, '
+    execute format('grant select on df._jobs, df._inputs, df._map_items, df._step_facts, df.workflows, df.missing_connections, df.instances, df.steps, df.running, df.attempts, df.events, df.logs, '
         'df.modules, df.variables, df.connections, df.workers to %s', p_role);
 end
 $$;
