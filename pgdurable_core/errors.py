@@ -148,8 +148,6 @@ class SetupError(EngineError):
 class NotSupportedHereError(EngineError):
     """PD501: not supported by this version."""
 
-    exit_code = 3
-
 
 class DrainingError(EngineError):
     """PD503: draining for an upgrade; try again when it is done."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +12,11 @@ import click
 from pgdurable_core.cli import exits
 from pgdurable_core.cli.deployment import Change, Names, apply, differs, gone, read_workflow_files
 from pgdurable_core.cli.invocation import Invocation, common_options, current
-from pgdurable_core.cli.target import Target, ask, open_client, resolve_target
+from pgdurable_core.cli.project import FILE_NAME
+from pgdurable_core.cli.target import Target, ask, open_client, resolve_target, short_path
+from pgdurable_core.engine import MissingConnectionRow
+
+SHOWN = 10
 
 
 @click.command()
@@ -24,7 +30,8 @@ def deploy(paths: tuple[Path, ...], dry_run: bool, check: bool, yes: bool) -> in
 
     A new workflow with a schedule is paused: this version runs no schedules. An unchanged file changes nothing. Pinned
     Python modules go along, found by content. Connections and variables come from the environment in pgdurable.toml. A
-    draft (NAME.sql.draft) holds a blocked task and is not deployed.
+    draft (NAME.sql.draft) holds a blocked task and is not deployed. A workflow that names a connection which the
+    database does not know is deployed, and cannot start: every such step is named, and --check ends with 1.
 
     \b
     Examples:
@@ -51,6 +58,8 @@ def deploy(paths: tuple[Path, ...], dry_run: bool, check: bool, yes: bool) -> in
         is_different = any(change.fate != "unchanged" for change in plan) or any(
             differs(client, names, namespace) for namespace in namespaces
         )
+        missing = [row for change in plan for row in change.missing_connections]
+        _tell_missing(invocation, target, missing)
         if is_trial:
             _print(invocation, [*plan, *extra])
         elif is_different:
@@ -61,7 +70,7 @@ def deploy(paths: tuple[Path, ...], dry_run: bool, check: bool, yes: bool) -> in
             _print(invocation, [*plan, *extra])
     for draft in drafts:
         invocation.say("Blocked", f"{draft} holds a blocked task and was not deployed")
-    if drafts or (check and (is_different or extra)):
+    if drafts or (check and (is_different or extra or missing)):
         return exits.NO
     return exits.DONE
 
@@ -77,6 +86,42 @@ def describe(target: Target, names: Names, plan: Sequence[Change]) -> list[str]:
     if target.project.file is not None and lines:
         lines[-1] += f" ({target.project.file.name})"
     return [*lines, *(f"deploy    {change}" for change in plan)]
+
+
+def _tell_missing(invocation: Invocation, target: Target, missing: Sequence[MissingConnectionRow]) -> None:
+    """Name what cannot start, step by step, and what mends it."""
+    if not missing:
+        return
+    lines = [
+        f"{row.workflow} {row.key}: connection {row.connection} is not known there"
+        + (f" ({row.source})" if row.source else "")
+        for row in missing
+    ]
+    more = [f"and {len(lines) - SHOWN} more steps"] if len(lines) > SHOWN else []
+    invocation.say("Missing", *lines[:SHOWN], *more, "until it is, start refuses what names it")
+    names = list(dict.fromkeys((row.namespace, row.connection) for row in missing))
+    environment = target.environment.name
+    if environment:
+        where = FILE_NAME if target.project.file is None else short_path(target.project.file)
+        keys = [f'{_toml_key(name)} = "here"' for _, name in names]
+        mend = [f"[environments.{environment}.connections] in {where}:", *dict.fromkeys(keys), "or by hand:"]
+    else:
+        mend = []
+    calls = [
+        f"select df.set_connection({_literal(name)}"
+        + ("" if namespace == "default" else f", namespace => {_literal(namespace)}")
+        + ")"
+        for namespace, name in names
+    ]
+    invocation.say("Mend", *mend, *calls)
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _print(invocation: Invocation, changes: Sequence[Change]) -> None:

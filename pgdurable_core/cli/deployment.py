@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -14,7 +14,7 @@ import psycopg
 import sqlglot
 from sqlglot.errors import SqlglotError
 
-from pgdurable_core.engine import Client
+from pgdurable_core.engine import Client, MissingConnectionRow
 from pgdurable_core.engine.client import translate, translated
 from pgdurable_core.engine.rows import WorkflowRow
 from pgdurable_core.errors import DefinitionError, EngineError, NotFoundError, UsageError
@@ -48,7 +48,10 @@ class WorkflowFile:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a deployment does to one workflow; `file` is None for one that no file has any more."""
+    """What a deployment does to one workflow; `file` is None for one that no file has any more.
+
+    `missing_connections` are steps that name a connection which the database would not know then.
+    """
 
     fate: Fate
     namespace: str
@@ -57,6 +60,7 @@ class Change:
     after: int | None
     is_paused: bool
     file: Path | None = None
+    missing_connections: tuple[MissingConnectionRow, ...] = ()
 
     def __str__(self) -> str:
         version = {
@@ -120,14 +124,14 @@ def apply(
     """
     search = list(search)
     changes: list[Change] = []
-    with translated(), client.connection.transaction(force_rollback=dry_run):
+    with translated(client.connection), client.connection.transaction(force_rollback=dry_run):
         client.define_in(namespace)
         _store_modules(client, files, search, modules or {})
         known = _workflows(client)
         for file in files:
             _execute(client, file)
             now = _workflows(client)
-            changes += _changes(file, known, now)
+            changes += _changes(file, known, now, namespace)
             known = now
         # A file may say a namespace of its own; its names mean there what they mean here.
         for place in sorted({namespace, *(change.namespace for change in changes)}):
@@ -135,7 +139,16 @@ def apply(
                 client.set_connection(name, role, place)
             for name, value in names.variables.items():
                 client.set_variable(name, value, place)
-    return changes
+        missing = client.missing_connections()
+    return [
+        replace(
+            change,
+            missing_connections=tuple(
+                row for row in missing if (row.namespace, row.workflow) == (change.namespace, change.name)
+            ),
+        )
+        for change in changes
+    ]
 
 
 def differs(client: Client, names: Names, namespace: str) -> bool:
@@ -159,13 +172,21 @@ def _workflows(client: Client) -> dict[tuple[str, str], WorkflowRow]:
 
 
 def _changes(
-    file: WorkflowFile, before: Mapping[tuple[str, str], WorkflowRow], after: Mapping[tuple[str, str], WorkflowRow]
+    file: WorkflowFile,
+    before: Mapping[tuple[str, str], WorkflowRow],
+    after: Mapping[tuple[str, str], WorkflowRow],
+    namespace: str,
 ) -> list[Change]:
     changes: list[Change] = []
     for key, row in after.items():
         old = before.get(key)
         if old is None or old.version != row.version:
             fate: Fate = "create" if old is None else "change"
+        elif row.namespace != namespace and not re.search(
+            rf"\bnamespace\s*=>\s*'{re.escape(row.namespace)}'", file.text
+        ):
+            # another's of the same name
+            continue
         elif re.search(rf"create_workflow\s*\(\s*(?:name\s*=>\s*)?'{re.escape(row.name)}'", file.text):
             fate = "unchanged"
         else:
@@ -178,7 +199,7 @@ def _execute(client: Client, file: WorkflowFile) -> None:
     try:
         client.connection.execute(file.text.encode())
     except psycopg.Error as error:
-        ours = translate(error)
+        ours = translate(error, client.connection.info.user)
         if ours is not None and not isinstance(ours, EngineError):
             raise ours from error
         position = error.diag.statement_position

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from copy import copy
 from datetime import datetime
@@ -11,7 +12,7 @@ from pathlib import Path
 import click
 
 from pgdurable_core.cli import exits
-from pgdurable_core.cli.instances import date_option, param_option, read_date, read_params
+from pgdurable_core.cli.instances import date_option, param_option, read_date, read_params, refuse_undeclared
 from pgdurable_core.cli.invocation import Command, Invocation, common_options, current
 from pgdurable_core.cli.project import find_project
 from pgdurable_core.cli.running import RunRequest, run_imported
@@ -167,6 +168,7 @@ def _import(
         raise UsageError("--static runs no Python, so it goes without --airflow-python")
     if not run and (date or params or fixture):
         raise UsageError("--date, --param and --fixture are for --run")
+    folder = out or default_folder(paths)
     options = ReadOptions(
         names=names,
         python=python,
@@ -178,16 +180,16 @@ def _import(
         static=static,
         time_limit=time_limit,
         memory_limit=memory_limit,
+        folder=folder_in_project(folder, paths),
     )
     with invocation.err.status(f"reading {', '.join(short_path(path) for path in paths)}"):
         result = load_importer(importer).read(paths, options)
     if not result.imports and not result.failures:
         where = ", ".join(short_path(path) for path in paths)
         raise UsageError(f"there is no workflow in {where}", hint="Nothing was written. A file must define one.")
-    report = make_report(result)
+    report = make_report(result, options.folder)
     if not invocation.is_json:
         render_terminal(invocation.out, report)
-    folder = out or default_folder(paths)
     written = write_workflows(result, folder, report_files(report))
     left = remove_leftovers(result, folder, written)
     _tell_files(invocation, folder, written)
@@ -208,7 +210,9 @@ def _import(
         return status
     if written.conflicts:
         raise UsageError("a file a person edited differs from what was imported; nothing was run")
-    request = RunRequest(workflow, folder, paths, date, read_params(params), fixture, yes, f"import {importer}")
+    given = read_params(params)
+    refuse_undeclared(workflow.name, given, workflow.graph.params)
+    request = RunRequest(workflow, folder, paths, date, given, fixture, yes, f"import {importer}")
     outcome = run_imported(invocation, request)
     if invocation.is_json:
         invocation.put_json({**json.loads(render_json(report)), "run": outcome})
@@ -229,6 +233,13 @@ def default_folder(paths: Sequence[Path]) -> Path:
         if folder.name == "dags":
             return folder.parent / "workflows"
     return (place if place.is_dir() else place.parent) / "workflows"
+
+
+def folder_in_project(folder: Path, paths: Sequence[Path]) -> str:
+    """Write a folder as files name it: from the project's folder, the same on every machine that has the project."""
+    project = find_project(paths)
+    base = default_folder(paths).parent if project.file is None else project.file.parent
+    return Path(os.path.relpath(folder.absolute(), base)).as_posix()
 
 
 def _one(result: ReadResult) -> ImportedWorkflow:

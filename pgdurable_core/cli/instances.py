@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 import click
@@ -41,6 +42,20 @@ def read_params(texts: Sequence[str]) -> dict[str, JsonValue]:
         except ValueError:
             params[name] = value
     return params
+
+
+def refuse_undeclared(workflow: str, params: Mapping[str, JsonValue], declared: Collection[str]) -> None:
+    """Raise UsageError for a parameter that a workflow does not declare.
+
+    The engine takes such a value, as Airflow takes any key of a conf; typed by hand it is a slip of the finger.
+    """
+    for name in params:
+        if name not in declared:
+            near = difflib.get_close_matches(name, declared, n=1)
+            raise UsageError(
+                f"{workflow} declares no parameter {name}" + (f"; did you mean {near[0]}?" if near else ""),
+                hint=f"its parameters: {', '.join(declared)}" if declared else "it declares none",
+            )
 
 
 param_option = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable.")
@@ -83,9 +98,14 @@ def start(
     target = resolve_target(invocation, writes=True)
     with open_client(target) as client:
         namespace, name = find_workflow(client, workflow, target.project.namespace)
+        given = read_params(params)
+        declared = client.params(name, namespace) if given else None
+        # A name that nobody has is the engine's to refuse.
+        if declared is not None:
+            refuse_undeclared(name, given, declared)
         instance_id = client.start(
             name,
-            params=read_params(params),
+            params=given,
             logical_date=date,
             run_key=run_key,
             label=label,
@@ -116,7 +136,16 @@ def start(
             else:
                 invocation.put(instance_id)
             return exits.DONE
-        row = follow(invocation, client, instance_id)
+        try:
+            row = follow(invocation, client, instance_id)
+        except KeyboardInterrupt:
+            invocation.say(
+                "Left",
+                f"{name} {instance_id} goes on without this command, while a worker runs there",
+                f"pgdurable explain {short_id(instance_id)}{target.flag}, pgdurable status --watch{target.flag}",
+                f"pgdurable cancel {short_id(instance_id)}{target.flag}",
+            )
+            raise
     if invocation.is_json:
         invocation.put_json(row)
     return exits.DONE if row.status == "completed" else exits.NO
@@ -150,7 +179,7 @@ def retry(instance: str, reason: str | None) -> None:
 def cancel(instance: str, reason: str | None) -> None:
     """Cancel an instance; while a worker lives, a running statement stops within a second.
 
-    INSTANCE is an id or the beginning of one.
+    INSTANCE is an id or the beginning of one. A retry that no worker has begun yet is taken back.
     """
     invocation = current()
     target = resolve_target(invocation, writes=True)
@@ -160,4 +189,5 @@ def cancel(instance: str, reason: str | None) -> None:
     if invocation.is_json:
         invocation.put_json({"instance_id": row.instance_id, "asked": "cancel"})
     else:
-        invocation.say("Asked", f"{row.workflow} {short_id(row.instance_id)} is being cancelled")
+        what = f"the retry that waits is taken back; it stays {row.status}" if row.is_finished else "is being cancelled"
+        invocation.say("Asked", f"{row.workflow} {short_id(row.instance_id)}{':' if row.is_finished else ''} {what}")

@@ -75,6 +75,11 @@ class Invocation:
         sys.stdout.write(json.dumps(value, default=_as_json, indent=2) + "\n")
         sys.stdout.flush()
 
+    def put_json_line(self, value: object) -> None:
+        """Print one object of a stream on a line of its own (JSON Lines)."""
+        sys.stdout.write(json.dumps(value, default=_as_json) + "\n")
+        sys.stdout.flush()
+
 
 def _as_json(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import click
 from rich.markup import escape
@@ -26,11 +27,13 @@ def logs(instance: str, step: str | None, follow: bool) -> None:
     """Print the log of an instance, or of one step: stdout, stderr and notices of every attempt.
 
     INSTANCE is an id or the beginning of one. What a step printed is kept though its work was rolled back.
+    --format json prints one array, and with -f, where lines come one by one, an object a line.
 
     \b
     Examples:
       pgdurable logs 7f3a09c1
       pgdurable logs 7f3a09c1 erp_batch -f
+      pgdurable logs 7f3a09c1 -f --format json | jq -r .line
     """
     invocation = current()
     target = resolve_target(invocation, writes=False)
@@ -42,6 +45,9 @@ def logs(instance: str, step: str | None, follow: bool) -> None:
                 f"{row.workflow} {short_id(row.instance_id)} has no step {step}",
                 hint=f"its steps: {', '.join(sorted(known))}",
             )
+        if invocation.is_json and not follow:
+            invocation.put_json(list(_lines(client, row, step, 0)))
+            return
         last = _print_new(invocation, client, row, step, 0)
         while follow and not client.instance(row.instance_id).is_finished:
             time.sleep(LOOK_EVERY)
@@ -55,18 +61,22 @@ def logs(instance: str, step: str | None, follow: bool) -> None:
 
 def _print_new(invocation: Invocation, client: Client, row: InstanceRow, step: str | None, last: int) -> int:
     """Print every line after `last` and return the id of the last one printed."""
-    while True:
-        lines = client.logs(row.instance_id, key=step, after=last)
-        for line in lines:
-            _print(invocation, line, alone=step is not None)
-        if not lines:
-            return last
+    for line in _lines(client, row, step, last):
+        _print(invocation, line, alone=step is not None)
+        last = line.log_id
+    return last
+
+
+def _lines(client: Client, row: InstanceRow, step: str | None, last: int) -> Iterator[LogRow]:
+    """Read every line after `last`, a page at a time."""
+    while lines := client.logs(row.instance_id, key=step, after=last):
+        yield from lines
         last = lines[-1].log_id
 
 
 def _print(invocation: Invocation, line: LogRow, *, alone: bool) -> None:
     if invocation.is_json:
-        invocation.put_json(line)
+        invocation.put_json_line(line)
         return
     label = line.key if line.map_index is None or line.map_index < 0 else f"{line.key}[{line.map_index}]"
     attempt = f" try {line.attempt}" if line.attempt > 1 else ""

@@ -141,6 +141,12 @@ where  (%(namespace)s::text is null or namespace = %(namespace)s)
 and    (%(name)s::text is null or name = %(name)s)
 order  by namespace, name
 """
+PARAMS: Final = "select document -> 'params' from df.workflows where name = %s and namespace = %s"
+MISSING_CONNECTIONS: Final = """
+select namespace, workflow, key, connection, source
+from   df.missing_connections
+order  by namespace, workflow, connection, key
+"""
 _INSTANCE_COLUMNS: Final = """
 select instance_id, namespace, workflow, version, label, run_key, status, logical_date, params, error, failed_step,
        submitted_by, actor, reason, traceparent, created_at, started_at, finished_at, is_cancelling

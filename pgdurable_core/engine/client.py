@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from pgdurable_core.engine.rows import (
     InstanceStatus,
     LateRow,
     LogRow,
+    MissingConnectionRow,
     PurgeableRow,
     Purged,
     QueueRow,
@@ -32,13 +34,23 @@ from pgdurable_core.engine.rows import (
     WorkerRow,
     WorkflowRow,
 )
-from pgdurable_core.errors import DatabaseUnavailableError, NotFoundError, PgDurableError, UsageError, from_sqlstate
+from pgdurable_core.errors import (
+    DatabaseUnavailableError,
+    NotFoundError,
+    PgDurableError,
+    SchemaError,
+    UsageError,
+    from_sqlstate,
+)
 from pgdurable_core.graph.model import JsonValue
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 Row = TypeVar("Row")
 
 DEFAULT_NAMESPACE: Final = "default"
+
+# What PostgreSQL says in English, German, French, Spanish: the schema and nothing else that may be called df.
+_NO_RIGHTS: Final = re.compile(r"\b(?:schema|schéma|esquema)\s+\W*df\W*$", re.IGNORECASE)
 
 # No byte flows during a long CALL, and NATs drop silent connections after a few minutes (hazard 40).
 _CONNECT_DEFAULTS: Final[Mapping[str, str]] = {
@@ -76,28 +88,33 @@ def connect(
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(connection: Connection | None = None) -> Iterator[None]:
     """Turn psycopg's errors into ours, here and nowhere else.
 
-    Errors of class PD become the class of their code, a lost or refused connection DatabaseUnavailableError; errors
-    of anybody's own SQL pass as psycopg raised them.
+    Errors of class PD become the class of their code, a lost or refused connection DatabaseUnavailableError, no right
+    to schema df SchemaError, whose hint names the role of `connection`; errors of anybody's own SQL pass as psycopg
+    raised them.
     """
     try:
         yield
     except psycopg.Error as error:
-        ours = translate(error)
+        ours = translate(error, None if connection is None else connection.info.user)
         if ours is None:
             raise
         raise ours from error
 
 
-def translate(error: psycopg.Error) -> PgDurableError | None:
-    """Return our error for psycopg's, or None when it is not ours to explain."""
+def translate(error: psycopg.Error, role: str | None = None) -> PgDurableError | None:
+    """Return our error for psycopg's, or None when it is not ours to explain; `role` is who asked, for the hint."""
     diag = error.diag
     message = diag.message_primary or _first_line(error)
     ours = from_sqlstate(error.sqlstate, message, detail=diag.message_detail, hint=diag.message_hint)
     if ours is not None:
         return ours
+    if error.sqlstate == "42501" and _NO_RIGHTS.search(message):
+        who = "ROLE" if role is None else role.replace("'", "''")
+        hint = f"the owner of df grants it: select df.grant_usage('{who}'), or df.grant_worker(…) for a worker's login"
+        return SchemaError(message, hint=hint, sqlstate=error.sqlstate)
     if isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate[:2] in ("28", "3D")):
         hint = "is the server running, and the connection string right?"
         return DatabaseUnavailableError(message, detail=_rest(error), hint=hint, sqlstate=error.sqlstate)
@@ -130,6 +147,15 @@ class Client:
     def workflows(self, *, name: str | None = None, namespace: str | None = None) -> list[WorkflowRow]:
         """List workflows, ordered by namespace and name."""
         return [WorkflowRow(*row) for row in self._all(calls.WORKFLOWS, {"name": name, "namespace": namespace})]
+
+    def params(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> Mapping[str, JsonValue] | None:
+        """Return the JSON Schema of every parameter that a workflow declares; None when there is no such workflow."""
+        rows = self._all(calls.PARAMS, [name, namespace])
+        return rows[0][0] or {} if rows else None
+
+    def missing_connections(self) -> list[MissingConnectionRow]:
+        """List the steps whose connection this database does not know: their workflows cannot start."""
+        return [MissingConnectionRow(*row) for row in self._all(calls.MISSING_CONNECTIONS)]
 
     def pause(self, name: str, namespace: str = DEFAULT_NAMESPACE, reason: str | None = None) -> None:
         """Stop a workflow's schedule; running instances go on."""
@@ -382,13 +408,13 @@ class Client:
     def _all(
         self, statement: LiteralString, values: Sequence[object] | Mapping[str, object] | None = None
     ) -> list[tuple[Any, ...]]:
-        with translated():
+        with translated(self.connection):
             return self.connection.execute(statement, values).fetchall()
 
     def _one(
         self, statement: LiteralString, values: Sequence[object] | Mapping[str, object] | None = None
     ) -> tuple[Any, ...]:
-        with translated():
+        with translated(self.connection):
             row = self.connection.execute(statement, values).fetchone()
         assert row is not None, "the engine's functions return one row"
         return row

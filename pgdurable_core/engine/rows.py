@@ -79,6 +79,17 @@ class WorkflowRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingConnectionRow:
+    """`df.missing_connections`: a step that names a connection which this database does not know."""
+
+    namespace: str
+    workflow: str
+    key: str
+    connection: str
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceRow:
     """`df.instances`."""
 

@@ -26,7 +26,8 @@ class ReadOptions:
     must be importable there), `config`, `variables` and `connections` are files of the source system. `as_of` is where
     the clock stands while the files are executed. `slice_code` copies callables that can stand alone out of their
     module. `static` reads by syntax alone: nothing of the source runs, and the source system need not be there.
-    `time_limit` (seconds) and `memory_limit` (MiB) hold per file.
+    `folder` is where the files will be, as their comments name it. `time_limit` (seconds) and `memory_limit` (MiB)
+    hold per file.
     """
 
     names: tuple[str, ...] = ()
@@ -37,6 +38,7 @@ class ReadOptions:
     as_of: datetime | None = None
     slice_code: bool = False
     static: bool = False
+    folder: str = "workflows"
     time_limit: float = 60.0
     memory_limit: int = 4096
 

@@ -94,6 +94,45 @@ def test_what_the_engine_refuses_is_shown_with_the_file(pgdurable: Pgdurable, da
     assert "PD400" in said.err
 
 
+@pytest.mark.parametrize("options", [["--dry-run"], ["--check"], ["--yes"]], ids=lambda options: options[0])
+def test_a_connection_that_nobody_knows_there_is_named_with_its_steps_and_what_mends_it(
+    pgdurable: Pgdurable, database: Database, files: Path, tmp_path: Path, options: list[str]
+) -> None:
+    a, b = "'a', run => 'select 1', source => 'dags/x.py:3'", "'b', run => 'select 1', connection => 'here'"
+    steps = f"df.step({a}), df.step({b})"
+    defaults = """defaults => '{"connection": "ware house"}'"""
+    (files / "chain.sql").write_text(f"select df.create_workflow('w', {defaults}, steps => array[{steps}]);")
+    database.execute("select df.set_connection('here')")
+    said = pgdurable("deploy", files, "--dsn", database.dsn, *options)
+    assert said.status == (1 if options == ["--check"] else 0)
+    assert said.out == "create    w  v1, new\n"
+    missing = (
+        "Missing   w a: connection ware house is not known there (dags/x.py:3)\n"
+        "          until it is, start refuses what names it\n"
+        "Mend      "
+    )
+    assert f"{missing}select df.set_connection('ware house')\n" in said.err
+    project = "namespace = 'mart'\n[environments.dev]\ndsn = 'env:DEV_DSN'\n"
+    (tmp_path / "pgdurable.toml").write_text(project)
+    said = pgdurable("deploy", files, "--env", "dev", *options, DEV_DSN=database.dsn)
+    assert "Missing   w b: connection here is not known there\n" in said.err.replace(
+        "w a: connection ware house is not known there (dags/x.py:3)\n          ", ""
+    )
+    assert (
+        "Mend      [environments.dev.connections] in pgdurable.toml:\n"
+        '          here = "here"\n'
+        '          "ware house" = "here"\n'
+        "          or by hand:\n"
+        "          select df.set_connection('here', namespace => 'mart')\n"
+        "          select df.set_connection('ware house', namespace => 'mart')\n"
+    ) in said.err
+    (tmp_path / "pgdurable.toml").write_text(
+        project + "[environments.dev.connections]\nhere = 'here'\n'ware house' = 'here'\n"
+    )
+    said = pgdurable("deploy", files, "--env", "dev", *options, DEV_DSN=database.dsn)
+    assert "Missing" not in said.err
+
+
 def test_a_draft_is_not_deployed(pgdurable: Pgdurable, database: Database, files: Path) -> None:
     (files / "chain.sql").rename(files / "chain.sql.draft")
     said = pgdurable("deploy", files, "--dsn", database.dsn, "--yes")

@@ -248,3 +248,17 @@ def test_finding_explains_what_a_report_names(pgdurable: Pgdurable) -> None:
     code = listed.out.split()[0]
     assert pgdurable("finding", code).out.startswith(code)
     assert pgdurable("finding", "AF999").status == 1
+
+
+def test_files_name_themselves_as_they_were_written(pgdurable: Pgdurable, folder: Path) -> None:
+    file = write_dag(folder, "elsewhere")
+    assert pgdurable("import", "airflow", file, "--out", folder / "sql" / "my flows").status == 0
+    written = folder / "sql" / "my flows"
+    assert (
+        "\n-- Apply   pgdurable deploy 'sql/my flows/elsewhere.sql' --env dev"
+        in (written / "elsewhere.sql").read_text()
+    )
+    assert "`pgdurable deploy 'sql/my flows'/ --env dev`" in (written / "report.md").read_text()
+    assert pgdurable("import", "airflow", file).status == 0
+    there = (folder / "workflows" / "elsewhere.sql").read_text()
+    assert "\n-- Apply   pgdurable deploy workflows/elsewhere.sql --env dev" in there

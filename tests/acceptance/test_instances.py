@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
 import time
 from collections.abc import Callable
 
@@ -60,6 +63,66 @@ def test_start_says_which_date_it_took_as_steps_will_see_it(on: Run) -> None:
     none = on("start", "good")
     assert f"Run       good {none.out[:8]}   no logical date, so no {{ds}}: --date gives one\n" in none.err
     assert "ds 20 Nov" in on("status", PGTZ="Europe/Berlin").out
+
+
+def test_a_parameter_that_is_not_declared_is_refused_with_those_that_are(on: Run, database: Database) -> None:
+    database.execute(
+        'select df.create_workflow(\'modes\', params => \'{"mode": {"default": 1}, "keep": {"default": 2}}\','
+        " steps => array[df.step('a', run => 'select 1')])"
+    )
+    said = on("start", "modes", "--param", "mod=2")
+    assert (said.status, said.out) == (2, "")
+    assert "modes declares no parameter mod; did you mean mode?" in said.err
+    assert "its parameters: keep, mode" in said.err
+    assert "it declares none" in on("start", "bad", "--param", "x=1").err
+    assert database.execute("select * from df.instances") == []
+    assert on("start", "missing", "--param", "x=1").status == 1
+    taken = database.execute("""select df.start_workflow('modes', params => '{"other": 3}')""")
+    assert len(taken) == 1, "the engine takes what Airflow takes"
+
+
+def test_ctrl_c_while_waiting_names_the_instance_and_leaves_it(
+    on: Run, pgdurable: Pgdurable, database: Database
+) -> None:
+    process = pgdurable.start("start", "slow", "--wait", "--dsn", database.dsn)
+    _until(lambda: database.execute("select 1 from df.instances") != [])
+    time.sleep(1)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    [(instance_id,)] = database.execute("select instance_id from df.instances where status in ('pending', 'running')")
+    assert process.returncode == 130
+    assert [line for line in err.splitlines() if line][-4:] == [
+        f"Left      slow {instance_id} goes on without this command, while a worker runs there",
+        f"          pgdurable explain {instance_id[:8]} --dsn …, pgdurable status --watch --dsn …",
+        f"          pgdurable cancel {instance_id[:8]} --dsn …",
+        "interrupted",
+    ]
+
+
+def test_a_cancel_takes_back_a_retry_that_no_worker_has_begun(on: Run) -> None:
+    instance_id = started(on, "bad")
+    on("worker", "--until-idle")
+    assert on("cancel", instance_id).status == 1
+    assert on("retry", instance_id).status == 0
+    said = on("cancel", instance_id)
+    assert said.err == f"Asked     bad {instance_id[:8]}: the retry that waits is taken back; it stays failed\n"
+    on("worker", "--until-idle")
+    found = on("explain", instance_id, "--format", "json").json
+    assert found["instance"]["status"] == "failed"
+    assert {step["key"]: step["attempt"] for step in found["steps"] if step["key"] != "behind"}["broken"] == 1
+    assert [event["kind"] for event in found["events"]][-2:] == ["retry_refused", "cancel"]
+
+
+def test_whoever_has_no_right_to_df_is_told_which_grant_to_ask_for(
+    on: Run, pgdurable: Pgdurable, database: Database
+) -> None:
+    role = database.server.create_role()
+    dsn = database.dsn_as(role)
+    for command in ("workflows", "status", "start good", "retry abcd", "logs abcd", "pause good", "explain abcd"):
+        said = pgdurable(*command.split(), "--dsn", dsn)
+        assert said.status == 3, said.err
+        assert "permission denied for schema df" in said.err
+        assert f"the owner of df grants it: select df.grant_usage('{role}')" in said.err
 
 
 def test_start_says_when_nobody_is_there_to_run_it(on: Run) -> None:
@@ -197,6 +260,14 @@ def test_logs_show_what_steps_printed(on: Run) -> None:
     assert "nothing" not in everything.err.lower()
     quiet = started(on, "good")
     assert on("logs", quiet).err == f"Note      good {quiet[:8]} has not printed anything\n"
+    array = on("logs", instance_id, "shell", "--format", "json").json
+    assert sorted((line["stream"], line["line"]) for line in array) == [
+        ("stderr", "to stderr"),
+        ("stdout", "from shell"),
+    ]
+    assert on("logs", quiet, "--format", "json").out == "[]\n"
+    stream = on("logs", instance_id, "-f", "--format", "json").out.splitlines()
+    assert sorted(json.loads(line)["line"] for line in stream)[-1] == "to stderr"
     missing = on("logs", instance_id, "shel")
     assert missing.status == 1
     assert "has no step shel" in missing.err
@@ -231,7 +302,7 @@ def test_pause_and_resume_switch_a_workflow(on: Run) -> None:
 
 def test_resuming_a_schedule_says_that_this_version_runs_none(on: Run) -> None:
     said = on("resume", "good")
-    assert (said.status, "PD501" in said.err, "start_workflow" in said.err) == (3, True, True)
+    assert (said.status, "PD501" in said.err, "start_workflow" in said.err) == (1, True, True)
 
 
 def test_a_workflow_is_found_in_whatever_namespace_it_is_alone(on: Run, database: Database) -> None:

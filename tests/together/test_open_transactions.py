@@ -62,6 +62,41 @@ def test_open_transactions_with_a_start_and_a_cancel_hold_up_nobody(database: Da
     assert_consistent(connection)
 
 
+def test_an_open_cancel_of_a_waiting_retry_holds_up_nobody_and_counts_once_it_is_committed(
+    database: Database, connection: Connection
+) -> None:
+    connection.execute(EFFECTS.encode())
+    connection.execute(workflow("bad", f"df.step('s', run => $run${EFFECT}; select 1 / 0$run$)").encode())
+    connection.execute(chain("ten", 10, EFFECT).encode())
+    with database.connect(autocommit=False) as forgotten:
+        taken, late = start(connection, "bad", 2)
+        with Crew(database, 2) as crew:
+            crew.finish(20)
+        connection.execute("select df.retry_instance(%s), df.retry_instance(%s)", [taken, late])
+        connection.execute("select df.cancel(%s)", [taken])
+        forgotten.execute("select df.cancel(%s)", [late])
+        with Crew(database, 4, idle=0) as crew:
+            start(connection, "ten", 4)
+            crew.finish(20)
+            forgotten.commit()
+            until(lambda: value(connection, "select count(*) from df._commands") == 0, 5)
+    assert crew.errors == []
+    told = connection.execute(
+        "select instance_id, kind, detail ->> 'answer' from df.events where kind ~ 'cancel|retry'"
+    )
+    assert sorted(told.fetchall()) == sorted(
+        [
+            (taken, "retry_refused", "taken back by a cancel"),
+            (taken, "cancel", None),
+            (late, "retry", None),
+            (late, "cancel_refused", "it had ended before"),
+        ]
+    )
+    tries = dict(connection.execute("select instance_id, attempt from df.steps where key = 's'").fetchall())
+    assert tries == {taken: 1, late: 2}
+    assert_consistent(connection)
+
+
 def test_two_definitions_of_the_same_new_graph_do_not_wait_for_each_other(
     database: Database, connection: Connection
 ) -> None:

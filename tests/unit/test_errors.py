@@ -62,7 +62,6 @@ def test_every_error_has_one_of_the_three_exit_codes() -> None:
         "DatabaseUnavailableError": 3,
         "SchemaError": 3,
         "SetupError": 3,
-        "NotSupportedHereError": 3,
         "DrainingError": 3,
     }
     assert {kind.exit_code for kind in all_errors()} == {1, 2, 3}

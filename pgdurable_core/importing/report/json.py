@@ -38,6 +38,7 @@ def report_to_document(report: Report) -> dict[str, object]:
         "system": facts.system,
         "how": facts.how,
         "assumed": list(facts.assumed),
+        "folder": report.folder,
         "files": {"found": facts.files, "failed": len(report.failures), "read_with_them": facts.extra_files},
         "callbacks": facts.callbacks,
         "totals": _totals(report.totals),
@@ -182,6 +183,7 @@ def _report(document: _Reader) -> Report:
             "failures", lambda one: ReadFailure(one.get("path", str), _read_finding(one.inner("finding")))
         ),
         findings=document.each("findings", _read_finding),
+        folder=document.get("folder", str),
     )
 
 

@@ -1,6 +1,7 @@
 """The report for a pull request: what moves, what to decide, what to mend; then everything in full."""
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -98,7 +99,7 @@ def _workflow(workflow: WorkflowReport, report: Report, anchor: str) -> Iterator
         ("Schedule", _plain(workflow.schedule.words)),
         ("The target must have", _needs(workflow.needs)),
         ("Proved", _proved(workflow)),
-        ("Do first", _first(workflow)),
+        ("Do first", _first(workflow, report.folder)),
         ("Assumed", _assumed(report)),
     ):
         if text:
@@ -215,9 +216,9 @@ def _proved(workflow: WorkflowReport) -> str:
     return " · ".join([*proved, *([f"**not proved**: {joined(others)}"] if others else [])])
 
 
-def _first(workflow: WorkflowReport) -> str:
+def _first(workflow: WorkflowReport, folder: str) -> str:
     if not workflow.is_blocked:
-        return "`pgdurable deploy workflows/ --env dev`"
+        return f"`pgdurable deploy {shlex.quote(folder)}/ --env dev`"
     written = "only a draft" if workflow.files else "nothing"
     return f"what is listed under Blocked; then import again. Until then {written} is written."
 

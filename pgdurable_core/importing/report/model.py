@@ -77,12 +77,16 @@ class WorkflowReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything one reading has to say. Files that were read and files that failed are all the files there were."""
+    """Everything one reading has to say. Files that were read and files that failed are all the files there were.
+
+    `folder` is where the import writes, as the commands that the report advises name it.
+    """
 
     facts: ReadFacts
     workflows: tuple[WorkflowReport, ...]
     failures: tuple[ReadFailure, ...] = ()
     findings: tuple[Finding, ...] = ()
+    folder: str = "workflows"
 
     @property
     def totals(self) -> "Totals":
@@ -115,13 +119,14 @@ class Totals:
         return 100 * self.with_home / self.tasks if self.tasks else 100.0
 
 
-def make_report(result: ReadResult) -> Report:
+def make_report(result: ReadResult, folder: str = "workflows") -> Report:
     """Take from a reading what reports are made of."""
     return Report(
         facts=result.facts,
         workflows=tuple(_workflow(workflow) for workflow in result.imports),
         failures=result.failures,
         findings=result.findings,
+        folder=folder,
     )
 
 

@@ -122,3 +122,81 @@ def test_an_instance_is_found_by_the_first_digits_of_its_name(engine: Engine) ->
         "Twelve hex digits, or the first four or more.",
     )
     assert refused(engine, "select df.cancel(null)")[:2] == ("PD400", "null is no instance id")
+
+
+def obey(engine: Engine) -> None:
+    """Work until no command waits: a call looks for them at intervals."""
+    while engine.rows("select 1 from df._commands") != []:
+        engine.work("idle_seconds => 0.3")
+
+
+def events(engine: Engine) -> list[tuple[object, ...]]:
+    return engine.rows(
+        "select kind, reason, detail from df.events where kind similar to '(cancel|retry)%' order by event_id"
+    )
+
+
+def test_a_cancel_takes_back_a_retry_that_waits(engine: Engine) -> None:
+    engine.rows("create table seen ()")
+    instance = engine.run(step("a", "insert into seen default values; select 1 / 0"))
+    before = engine.rows("select * from df.instances"), engine.rows("select * from df.steps")
+    engine.value("select df.retry_instance(%s, 'again')", instance)
+    cancel(engine, instance)
+    assert refused(engine, "select df.cancel(%s)", instance)[1] == f"instance {instance} is already failed"
+    obey(engine)
+    engine.check(instance)
+    assert (engine.rows("select * from df.instances"), engine.rows("select * from df.steps")) == before
+    assert engine.rows("select * from df._commands") == []
+    assert events(engine) == [
+        ("retry_refused", "again", {"answer": "taken back by a cancel"}),
+        ("cancel", "enough", None),
+    ]
+
+
+def test_a_retry_behind_the_cancel_that_took_one_back_runs(engine: Engine) -> None:
+    engine.rows("create table broken (yes boolean)")
+    instance = engine.run(step("a", "select 1 / (select 1 - count(*) from broken where yes)"))
+    assert engine.status(instance) == "completed"
+    engine.rows("insert into broken values (true)")
+    instance = engine.run(step("b", "select 1 / (select 1 - count(*) from broken where yes)"))
+    assert engine.status(instance) == "failed"
+    engine.rows("delete from broken")
+    for call in ("retry_instance", "retry_instance", "cancel", "retry_instance"):
+        engine.value(f"select df.{call}(%s, null)", instance)
+    obey(engine)
+    assert engine.status(instance) == "completed"
+    assert [kind for kind, *_ in events(engine)] == ["retry_refused", "retry_refused", "cancel", "retry"]
+
+
+def test_a_cancel_of_a_retry_under_way_cancels_the_instance(engine: Engine) -> None:
+    """The retry was waiting when the cancel was asked for, and was obeyed before that was committed."""
+    instance = engine.run(step("a", "select 1 / 0", retries="1", retry_delay="1 hour"))
+    engine.pass_time("2 hours")
+    engine.work()
+    assert engine.status(instance) == "failed"
+    engine.value("select df.retry_instance(%s)", instance)
+    with engine.connection.__class__.connect(engine.connection.info.dsn) as other:
+        other.execute("select df.cancel(%s, 'enough')", [instance])
+        obey(engine)
+        assert engine.states(instance) == {"a": "retrying"}
+        other.commit()
+    obey(engine)
+    assert (engine.status(instance), engine.states(instance)) == ("cancelled", {"a": "cancelled"})
+    assert [kind for kind, *_ in events(engine)] == ["retry", "cancel"]
+
+
+def test_a_cancel_sees_only_a_retry_that_is_committed_or_its_own(engine: Engine) -> None:
+    instance = engine.run(step("a", "select 1 / 0"))
+    with engine.connection.__class__.connect(engine.connection.info.dsn) as other:
+        other.execute("select df.retry_instance(%s)", [instance])
+        assert refused(engine, "select df.cancel(%s)", instance)[1] == f"instance {instance} is already failed"
+        other.execute("select df.cancel(%s)", [instance])
+        other.commit()
+        obey(engine)
+        assert [kind for kind, *_ in events(engine)] == ["retry_refused", "cancel"]
+        engine.value("select df.retry_instance(%s)", instance)
+        other.execute("select df.cancel(%s)", [instance])
+        other.rollback()
+    obey(engine)
+    assert [kind for kind, *_ in events(engine)] == ["retry_refused", "cancel", "retry"]
+    assert engine.status(instance) == "failed"

@@ -8,6 +8,9 @@ import json
 import pytest
 from engine_room import Engine, quoted, refused, refused_definition, step
 
+from pgdurable_core.graph.analysis import cycles
+from pgdurable_core.graph.model import Graph, Sql, Step
+
 _numbers = itertools.count(1)
 
 NO_TRANSACTIONS = "Take BEGIN and COMMIT out, or split the step where the text commits."
@@ -15,6 +18,7 @@ NO_ROLES = "State run_as => 'role' on the step."
 
 
 def test_a_cycle_is_refused_with_its_path(pure: Engine) -> None:
+    cycle = "the steps form a cycle: a -> b -> c -> a"
     assert refused_definition(
         pure,
         step("top", "select 1"),
@@ -22,11 +26,60 @@ def test_a_cycle_is_refused_with_its_path(pure: Engine) -> None:
         step("b", "select 1", after="{a}"),
         step("c", "select 1", after="{b}"),
         step("below", "select 1", after="{c}"),
-    ) == ("PD400", "the steps form a cycle: a -> b -> c -> a", None, "Take one of these edges out.")
+    ) == ("PD400", f"w: 1 problem: {cycle}", cycle, "Take one of these edges out.")
 
 
 def test_a_step_after_itself_is_a_cycle(pure: Engine) -> None:
-    assert refused_definition(pure, step("a", after="{a}"))[1] == "the steps form a cycle: a -> a"
+    assert refused_definition(pure, step("a", after="{a}"))[2] == "the steps form a cycle: a -> a"
+
+
+def test_every_knot_is_named_once_by_a_shortest_cycle_as_the_graph_room_names_it(pure: Engine) -> None:
+    after = {
+        "between": ("c", "start"),
+        "a": ("d", "b"),
+        "b": ("a", "c"),
+        "c": ("b",),
+        "d": ("c",),
+        "start": (),
+        "x": ("y", "between"),
+        "y": ("x",),
+        "self": ("self", "y"),
+        "below": ("self",),
+    }
+    steps = [step(key, "select 1", after=f"{{{','.join(up)}}}") for key, up in after.items()]
+    told = (refused_definition(pure, *steps)[2] or "").splitlines()
+    assert told == [
+        "the steps form a cycle: a -> b -> a",
+        "the steps form a cycle: x -> y -> x",
+        "the steps form a cycle: self -> self",
+    ]
+    graph = Graph("w", tuple(Step(key, Sql("select 1"), after=up) for key, up in after.items()))
+    assert told == [f"the steps form a cycle: {' -> '.join(cycle)}" for cycle in cycles(graph)]
+
+
+def test_cycles_and_all_other_problems_are_told_at_once(pure: Engine) -> None:
+    state, message, detail, _ = refused_definition(
+        pure,
+        step("a", "select 1", after="{b,nobody}"),
+        step("b", "select $later.x", after="{a}", source="b.sql:2"),
+        step("later", "select 1", after="{b}", rule="sometimes"),
+        step("c", "commit"),
+        step("d", "df.branch('select 1')", each="later", pool="big"),
+        options=", timezone => 'Mars/Olympus', start_date => 'soon', end_date => '2026-13-01'",
+    )
+    assert (state, message) == ("PD400", "w: 9 problems: unknown timezone Mars/Olympus")
+    date = "is no date: write 2026-01-01 00:00 Europe/Berlin, or an ISO date with an offset"
+    assert (detail or "").splitlines() == [
+        "unknown timezone Mars/Olympus",
+        "step later: unknown rule sometimes",
+        "step a: upstream nobody is no step of this workflow",
+        f"start_date: 'soon' {date}",
+        f"end_date: '2026-13-01' {date}",
+        "the steps form a cycle: a -> b -> a",
+        "step c: a step is one transaction: COMMIT cannot stand in its text",
+        "step b (b.sql:2): it reads $later, which is not upstream of it",
+        "step d: a branch cannot be mapped, its choice would have no effect",
+    ]
 
 
 def test_every_problem_of_the_document_is_told_at_once(pure: Engine) -> None:

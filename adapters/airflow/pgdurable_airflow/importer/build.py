@@ -127,7 +127,7 @@ def _finished(
     comments = {key: pair[1].comments for key, pair in by_key.items() if pair[1] is not None}
     as_of = "" if not reading.answer["clock"] else "; it reads the clock"
     read_from = f"{source} (source {digest[:8]}), read {reading.how}: {reading.airflow}, {_intervals(graph)}{as_of}"
-    notes = header_notes(graph, tasks, findings, comments, read_from) if is_sound else Notes()
+    notes = header_notes(graph, tasks, findings, comments, read_from, around.folder) if is_sound else Notes()
     is_blocked = any(finding.weight == "blocked" for finding in findings)
     files = (workflow_files(graph, notes, is_blocked) if is_sound else []) + slices
     secrets = about.leaks({file.path: file.text for file in files} | dict(_texts(findings)))

@@ -220,7 +220,9 @@ def _workflow(
 ) -> ImportedWorkflow:
     dag = read_dag(row)
     is_old = any(name.startswith("airflow.") for name in first["legacy"])
-    around = Surroundings(dag, int(session.airflow.partition(".")[0]), job.roots[0], options.slice_code, is_old)
+    around = Surroundings(
+        dag, int(session.airflow.partition(".")[0]), job.roots[0], options.slice_code, is_old, options.folder
+    )
     reading = Reading(
         dag=dag,
         first=row,

@@ -29,6 +29,7 @@ class Surroundings:
     root: Path
     slice_code: bool
     is_old: bool = False
+    folder: str = "workflows"
 
     def shown(self, path: Path) -> str:
         """Write a path as a person knows it: from the dags folder on, with the folder's own name."""

@@ -1,5 +1,6 @@
 """The files of one workflow, and the words at the top of its SQL."""
 
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -22,6 +23,7 @@ def header_notes(
     findings: Sequence[Finding],
     comments: Mapping[str, Sequence[str]],
     read_from: str,
+    folder: str,
 ) -> Notes:
     """Write what stands above the statement and above steps."""
     title = " ".join((graph.doc or "").strip().partition("\n")[0].split())
@@ -39,10 +41,8 @@ def header_notes(
             "Apply   not yet: a draft. Steps marked BLOCKED fail with their reason; rename it when none is left"
         )
     else:
-        lines.append(
-            f"Apply   pgdurable deploy workflows/{graph.name}.sql --env dev (or psql -f); twice changes nothing; "
-            "new = paused"
-        )
+        file = shlex.quote(f"{folder}/{graph.name}.sql")
+        lines.append(f"Apply   pgdurable deploy {file} --env dev (or psql -f); twice changes nothing; new = paused")
     lines.append("Edit    yes: `pgdurable import` leaves an edited file as it is, or stops and shows both sides")
     footer = _footer(graph)
     return Notes(header=tuple(lines), footer=(footer,) if footer else (), steps=_step_comments(findings, comments))

@@ -4,8 +4,8 @@
 -- last number is the virtual end (its upstreams are the sinks). A step with `each` becomes map,
 -- body and gather. plan_id is left at 0 for the caller to fill in.
 --
--- Raises  PD400 for a cycle; else with every problem of the steps: SQL that cannot stand, a reference to a step that
--- is not upstream (PD400), a role that is not there (PD404), what this version lacks (PD501). The first gives the code.
+-- Raises  with every problem of the steps at once: cycles, each with its path, SQL that cannot stand, a reference to a step
+-- that is not upstream (PD400), a role that is not there (PD404), what this version lacks (PD501). The first gives the code.
 create or replace function df._compile_plan(p_document jsonb) returns setof df._plan_steps
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -55,6 +55,7 @@ declare
     v_hint text;
     v_first_state text;
     v_first_hint text;
+    v_is_cyclic boolean;
     r record;
 begin
     select array_agg(s.v order by s.pos), array_agg(s.v ->> 'key' order by s.pos),
@@ -72,6 +73,13 @@ begin
         array(select (1 + sum(count(e.up)) over (order by g))::integer from generate_series(0, n) g left join edges e on e.pos = g group by g order by g)
     into v_up, v_first;
     v_order := df._topology(v_keys, v_up, v_first);
+    v_is_cyclic := cardinality(v_order) < n;
+    if v_is_cyclic then
+        v_problems := array(select 'the steps form a cycle: ' || c.path from unnest(df._cycles(v_keys, v_up, v_first)) with ordinality c(path, pos) order by c.pos);
+        v_first_state := 'PD400';
+        v_first_hint := 'Take one of these edges out.';
+        v_order := v_order || array(select x from generate_series(1, n) x except select unnest(v_order) order by 1);
+    end if;
 
     -- numbers: a mapped step takes three
     v_number := array_fill(0, array[n]);
@@ -102,6 +110,9 @@ begin
             v_row.step := v_number[i];
             v_row.key := v_keys[i];
             v_row.kind := v_run ->> 'kind';
+            if v ? 'each' and v_row.kind = 'branch' then
+                raise exception 'a branch cannot be mapped, its choice would have no effect' using errcode = 'PD501';
+            end if;
             v_row.class := 8;
             v_row.rule := coalesce(v ->> 'rule', 'all_success');
             v_row.n := v_first[i + 1] - v_first[i];
@@ -197,7 +208,7 @@ begin
                 k := 1;
                 while k <= cardinality(v_queue) and v_marks[v_place_of[j]] <> i loop
                     for x in v_first[v_queue[k]]..v_first[v_queue[k] + 1] - 1 loop
-                        if v_out[v_up[x]] >= j and v_marks[v_up[x]] <> i then
+                        if (v_is_cyclic or v_out[v_up[x]] >= j) and v_marks[v_up[x]] <> i then
                             v_marks[v_up[x]] := i;
                             v_queue := v_queue || v_up[x];
                         end if;
@@ -220,9 +231,6 @@ begin
             continue;
         end;
 
-        if v ? 'each' and v_row.kind = 'branch' then
-            raise exception '%: a branch cannot be mapped, its choice would have no effect', v_place using errcode = 'PD501';
-        end if;
         if v ? 'each' then
             k := v_out[(v_pos -> (v ->> 'each'))::integer];
             v_body := v_row;

@@ -2,7 +2,8 @@
 --
 -- Returns what happened, for people: "orders_daily v2 changed, paused".
 -- Locks   the workflow row, against other deployments only; no engine write needs it.
--- Raises  PD400 with every problem of the document; PD403 when the workflow is another's.
+-- Raises  PD400 with every problem of the document, and of the texts and edges in what is sound of it; PD403 when the
+-- workflow is another's.
 create or replace function df._define(p_caller regrole, p_args jsonb) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -13,6 +14,9 @@ declare
     v_namespace text := coalesce(p_args ->> 'namespace', 'default');
     v_name text := v_doc ->> 'name';
     v_problems text[];
+    v_sound jsonb;
+    v_zone text;
+    v_detail text;
     v_hash bytea;
     v_plan bigint;
     w df._workflows;
@@ -26,7 +30,25 @@ begin
             from jsonb_array_elements(v_doc -> 'steps') with ordinality s(v, pos)));
     end if;
     v_problems := df._check_document(v_doc);
+    v_zone := case when format('unknown timezone %s', v_doc ->> 'timezone') = any(v_problems) then 'UTC' else coalesce(v_doc ->> 'timezone', 'UTC') end;
+    begin
+        v_start := df._in_zone(v_doc ->> 'start_date', v_zone, 'start_date');
+    exception when sqlstate 'PD400' then
+        v_problems := v_problems || sqlerrm;
+    end;
+    begin
+        v_end := df._in_zone(v_doc ->> 'end_date', v_zone, 'end_date');
+    exception when sqlstate 'PD400' then
+        v_problems := v_problems || sqlerrm;
+    end;
     if v_problems <> '{}' then
+        v_sound := df._sound_document(v_doc);
+        begin
+            perform df._compile_plan(v_sound) where v_sound is not null;
+        exception when sqlstate 'PD400' or sqlstate 'PD404' or sqlstate 'PD501' then
+            get stacked diagnostics v_detail = pg_exception_detail;
+            v_problems := v_problems || string_to_array(v_detail, E'\n');
+        end;
         raise exception '%: % problem%: %', coalesce(v_name, 'the workflow'), cardinality(v_problems),
             case when cardinality(v_problems) > 1 then 's' else '' end, v_problems[1]
             using errcode = 'PD400', detail = array_to_string(v_problems, E'\n');
@@ -37,8 +59,6 @@ begin
     v_doc := (select jsonb_object_agg(d.key, d.value) from jsonb_each(v_doc) d where d.value <> 'null');
     v_hash := sha256(convert_to((v_doc - 'doc' - 'owner' - 'tags' - 'groups' || jsonb_build_object('steps',
         (select jsonb_agg(s.v - 'source' - 'doc' order by s.pos) from jsonb_array_elements(v_doc -> 'steps') with ordinality s(v, pos))))::text, 'UTF8'));
-    v_start := df._in_zone(v_doc ->> 'start_date', coalesce(v_doc ->> 'timezone', 'UTC'), 'start_date');
-    v_end := df._in_zone(v_doc ->> 'end_date', coalesce(v_doc ->> 'timezone', 'UTC'), 'end_date');
 
     insert into df._workflows (namespace, name, is_paused, created_by)
     values (v_namespace, v_name, v_doc ->> 'schedule' is not null, p_caller)

@@ -14,6 +14,7 @@ begin
     end if;
     return p_text::timestamp at time zone p_zone;
 exception when others then
-    raise exception '%: % is no date', p_place, quote_literal(p_text) using errcode = 'PD400', hint = 'Write 2026-01-01 00:00 Europe/Berlin or an ISO date with an offset.';
+    raise exception '%: % is no date: write 2026-01-01 00:00 Europe/Berlin, or an ISO date with an offset', p_place, quote_literal(p_text)
+        using errcode = 'PD400';
 end
 $$;

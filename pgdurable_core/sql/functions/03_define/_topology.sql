@@ -1,9 +1,7 @@
 -- _topology: topological numbers of steps 1..n given their upstreams, ties in source order.
 --
 -- p_up holds, per step, its upstream positions; concatenated, with p_first(i) where step i's begin.
--- Returns order[k] = position of the k-th step.
---
--- Raises  PD400 with a cycle, written as its path.
+-- Returns order[k] = position of the k-th step; what a cycle holds up is left out.
 create or replace function df._topology(p_keys text[], p_up integer[], p_first integer[]) returns integer[]
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -20,8 +18,6 @@ declare
     i integer;
     j integer;
     d integer;
-    v_path text[];
-    v_seen integer[];
 begin
     for i in 1..n loop
         v_left[i] := p_first[i + 1] - p_first[i];
@@ -57,19 +53,6 @@ begin
             end if;
         end loop;
     end loop;
-    if cardinality(v_order) < n then
-        -- walk upstream among what is left until a step comes back
-        i := (select min(x) from generate_subscripts(v_left, 1) x where v_left[x] > 0);
-        v_seen := '{}';
-        while not i = any(v_seen) loop
-            v_seen := v_seen || i;
-            select p_up[x] into i from generate_series(p_first[i], p_first[i + 1] - 1) x where v_left[p_up[x]] > 0 limit 1;
-        end loop;
-        v_seen := v_seen[array_position(v_seen, i):] || i;
-        select array_agg(p_keys[v_seen[x]] order by x desc) into v_path from generate_subscripts(v_seen, 1) x;
-        raise exception 'the steps form a cycle: %', array_to_string(v_path, ' -> ')
-            using errcode = 'PD400', hint = 'Take one of these edges out.';
-    end if;
     return v_order;
 end
 $$;

@@ -1,5 +1,7 @@
 -- _command: leave a command for the engine. An insert only: it locks nothing the engine needs, and
 -- rolls back with the caller.
+--
+-- A finished instance can be cancelled while a retry of it waits: that takes the retry back (_obey).
 create or replace function df._command(p_caller regrole, p_args jsonb) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -11,7 +13,8 @@ begin
     if not df._may(p_caller, i.submitted_by) then
         raise exception 'instance % belongs to %', i.instance_id, i.submitted_by using errcode = 'PD403';
     end if;
-    if p_args ->> 'kind' = 'cancel' and i.state in ('completed', 'failed', 'cancelled') then
+    if p_args ->> 'kind' = 'cancel' and i.state in ('completed', 'failed', 'cancelled') and coalesce(
+        (select c.kind from df._commands c where c.instance_id = i.instance_id and c.kind <> 'propagate' order by c.command_id desc limit 1), '') <> 'retry' then
         raise exception 'instance % is already %', i.instance_id, i.state using errcode = 'PD409';
     elsif p_args ->> 'kind' = 'retry' and i.state in ('pending', 'running') and not exists (
         select from df._commands c where c.instance_id = i.instance_id and c.kind = 'cancel') then

@@ -1,6 +1,7 @@
 -- _obey: process the oldest command of some instance, if there is one. Returns whether there was.
 --
--- A command that cannot act yet comes back in a moment; one that fails three times is set aside as an event.
+-- A command that cannot act yet comes back in a moment; one that fails three times is set aside as an event. A retry
+-- that a later cancel has overtaken never begins: else steps could run between the two.
 --
 -- Locks   the command row (skip locked), the instance row, then as the command says.
 create or replace function df._obey() returns boolean
@@ -26,8 +27,8 @@ begin
         -- whoever holds the instance now may hold it for long: come back
         perform 1 from df._instances i where i.instance_id = c.instance_id for no key update skip locked;
         v_answer := case when not found and exists (select from df._instances i where i.instance_id = c.instance_id) then 'later' else case c.kind
-            when 'cancel' then df._do_cancel(c.instance_id)
-            when 'retry' then df._do_retry(c.instance_id)
+            when 'cancel' then coalesce(nullif(df._do_cancel(c.instance_id), case when c.args ? 'takes_back' then 'it had ended before' end), 'done')
+            when 'retry' then case when df._take_back(c.instance_id, c.command_id) then 'taken back by a cancel' else df._do_retry(c.instance_id) end
             when 'propagate' then df._do_propagate(c.instance_id, c.args) end end;
     exception when others or query_canceled or assert_failure then
         get stacked diagnostics v_message = message_text, v_state = returned_sqlstate;

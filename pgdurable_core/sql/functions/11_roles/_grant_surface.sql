@@ -24,7 +24,7 @@ begin
         execute format('grant execute on function df.doctor(), df.prometheus() to %s', p_role);
     end if;
     execute format('grant insert (verb, args) on df._calls to %s', p_role);
-    execute format('grant select on df._jobs, df._inputs, df._map_items, df._step_facts, df._step_texts, df._session_defaults, df.workflows, df.instances, df.steps, df.running, df.attempts, df.events, df.logs, '
+    execute format('grant select on df._jobs, df._inputs, df._map_items, df._step_facts, df._step_texts, df._session_defaults, df.workflows, df.missing_connections, df.instances, df.steps, df.running, df.attempts, df.events, df.logs, '
         'df.modules, df.variables, df.connections, df.workers, df.retention, df.run_keys to %s', p_role);
 end
 $$;
