@@ -7,7 +7,7 @@ from airflow_oracle import ROOT
 from golden import assert_golden
 from pgdurable_airflow.importer import AirflowImporter
 
-from pgdurable_core.importing import ReadOptions, ReadResult, render_markdown
+from pgdurable_core.importing import ReadOptions, ReadResult, make_report, report_files
 
 EXAMPLE = ROOT / "examples" / "02_airflow2_classic"
 
@@ -24,8 +24,7 @@ def result(needs_airflow: None) -> ReadResult:
 def test_the_files_are_the_reviewed_ones_byte_for_byte(result: ReadResult) -> None:
     names = {file.path for file in result.imports[0].files}
     assert names == {"sales_reporting.sql", "sales_reporting.graph.json", "tasks/sales_reporting.py"}
-    assert_golden(EXAMPLE / "workflows" / "report.md", render_markdown(result))
-    for file in result.imports[0].files:
+    for file in (*report_files(make_report(result)), *result.imports[0].files):
         assert_golden(EXAMPLE / "workflows" / file.path, file.text)
 
 
