@@ -202,7 +202,9 @@ def test_a_moved_clock_is_found(engine: Engine) -> None:
 
 
 def test_a_copied_database_is_bad(database: Database) -> None:
-    copy = database.server.create_database(database.server.engine_template())
+    server, name = database.server, f"{database.name}_copy"
+    server.run("create database {} owner {} template {}", name, database.owner, server.engine_template())
+    copy = Database(server, name, database.owner)
     try:
         with copy.connect() as connection:
             state, detail, remedy = one(Engine(connection), "copy")
