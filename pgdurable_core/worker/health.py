@@ -26,6 +26,8 @@ CONNECT_TIMEOUT: Final = "2"
 # However many scrape, the database is asked once in this many seconds.
 ASK_EVERY: Final = 1.0
 REQUEST_TIMEOUT: Final = 5.0
+# A scrape that meets another one which waits for the server does not wait for long.
+LOCK_TIMEOUT: Final = 3.0
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Sample = tuple[str, float]
@@ -60,6 +62,7 @@ class HealthServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        self._link.interrupt()
         with self._lock:
             self._link.close()
 
@@ -74,15 +77,22 @@ class HealthServer:
         return 404, "text/plain; charset=utf-8", "there are /healthz and /metrics\n"
 
     def _engine_metrics(self) -> str:
-        with self._lock:
-            if time.monotonic() - self._asked_at >= ASK_EVERY:
-                self._asked_at = time.monotonic()
-                try:
-                    self._engine = str(self._link.value(calls.PROMETHEUS))
-                except (PgDurableError, psycopg.Error):
-                    self._engine = ""
-            up = _metric("pgdurable_engine_up", "gauge", "Whether the database answered.", [("", bool(self._engine))])
-            return up + self._engine
+        answer = ""
+        if self._lock.acquire(timeout=LOCK_TIMEOUT):
+            try:
+                answer = self._asked()
+            finally:
+                self._lock.release()
+        return _metric("pgdurable_engine_up", "gauge", "Whether the database answered.", [("", bool(answer))]) + answer
+
+    def _asked(self) -> str:
+        if time.monotonic() - self._asked_at >= ASK_EVERY:
+            self._asked_at = time.monotonic()
+            try:
+                self._engine = str(self._link.value(calls.PROMETHEUS))
+            except (PgDurableError, psycopg.Error):
+                self._engine = ""
+        return self._engine
 
 
 def why_unhealthy(status: WorkerStatus) -> str | None:

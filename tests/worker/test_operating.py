@@ -260,6 +260,23 @@ def test_anything_else_than_the_two_paths_is_not_found(database: Database) -> No
         assert get(f"{worker.status().health_url}/") == (404, "there are /healthz and /metrics\n")
 
 
+def test_a_client_that_says_nothing_and_a_locked_database_keep_nobody_waiting(database: Database) -> None:
+    with running(database.dsn) as worker:
+        assert worker.wait_ready(10)
+        url = str(worker.status().health_url)
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))), database.connect() as other:
+            assert health(worker)[0] == 200
+            other.execute("begin; lock table df._lanes in access exclusive mode")
+            assert metrics(worker)["pgdurable_engine_up"] == 0
+            other.execute("rollback")
+            time.sleep(1.1)
+            assert metrics(worker)["pgdurable_engine_up"] == 1
+            began = time.monotonic()
+            worker.stop()
+            assert worker.wait(20)
+            assert time.monotonic() - began < 10
+
+
 def command(database: Database, *options: str) -> list[str]:
     return [sys.executable, "-m", "pgdurable_core.cli", "worker", "--dsn", database.dsn, *options]
 

@@ -202,7 +202,9 @@ def test_a_moved_clock_is_found(engine: Engine) -> None:
 
 
 def test_a_copied_database_is_bad(database: Database) -> None:
-    copy = database.server.create_database(database.server.engine_template())
+    server, name = database.server, f"{database.name}_copy"
+    server.run("create database {} owner {} template {}", name, database.owner, server.engine_template())
+    copy = Database(server, name, database.owner)
     try:
         with copy.connect() as connection:
             state, detail, remedy = one(Engine(connection), "copy")
@@ -377,6 +379,10 @@ def test_a_session_that_died_and_the_step_it_ran_are_named(database: Database, e
     until(lambda: bool(engine.column("select pid from df._sessions")))
     until(lambda: engine.column("select status from df.steps") == ["running"])
     assert (level(engine, "sessions"), level(engine, "suspects")) == ("ok", "ok")
+    [(_, detail, remedy)] = engine.rows(SPACE.format("p_age => '0'", "old snapshots"))
+    instance = engine.value("select instance_id from df.instances")
+    assert f"runs step nap of {instance}) keeps dead rows" in detail
+    assert remedy == f"pgdurable cancel {instance}, unless it may go on"
     engine.rows("select pg_terminate_backend(pid, 5000) from df._sessions")
     thread.join()
     state, detail, remedy = one(engine, "sessions")
@@ -396,10 +402,16 @@ def test_dead_rows_are_counted_and_vacuum_is_the_remedy(engine: Engine) -> None:
     for _ in range(12):
         engine.rows("update df._steps set reason = 'x'")
     engine.rows("select pg_stat_force_next_flush()")
-    [(state, detail, remedy)] = engine.rows(SPACE.format("p_dead => 10", "dead rows"))
+    [(state, detail, remedy), _] = engine.rows(SPACE.format("p_dead => 10", "dead rows"))
     assert (state, detail.startswith("df._steps has ")) == ("warn", True)
     engine.rows(remedy.partition(";")[0])
     engine.rows("select pg_stat_force_next_flush()")
+    assert one(engine, "dead rows") == (
+        "warn",
+        "autovacuum is off for df._steps",
+        "alter table df._steps reset (autovacuum_enabled)",
+    )
+    engine.rows("alter table df._steps reset (autovacuum_enabled)")
     assert engine.column(SPACE.format("p_dead => 10", "dead rows")) == ["ok"]
     assert level(engine, "dead rows") == "ok"
 
