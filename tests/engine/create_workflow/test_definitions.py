@@ -311,6 +311,14 @@ def test_a_check_or_branch_must_be_plain(pure: Engine, builder: str) -> None:
     assert (state, message) == ("PD501", f"w: 1 problem: step a: a {builder} must be plain SQL, this text is session")
 
 
+@pytest.mark.parametrize(("kind", "run"), [("shell", "df.shell('echo {x}')"), ("python", "df.python('m:f')")])
+def test_names_are_computed_for_sql_alone(pure: Engine, kind: str, run: str) -> None:
+    state, message, _, hint = refused_definition(pure, step("a", run, bind='\'{"x": "1 + 1"}\''))
+    said = f"w: 1 problem: step a: this version computes names for SQL alone, not for {kind}"
+    assert (state, message) == ("PD501", said)
+    assert hint == 'Select the value in a SQL step before it, and hand it over: {"xcom": "that step"}.'
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [

@@ -181,6 +181,10 @@ begin
             end if;
 
             if v ? 'bind' and v -> 'bind' <> '{}' then
+                if v_row.kind not in ('sql', 'check', 'branch') then
+                    raise exception 'this version computes names for SQL alone, not for %', v_row.kind using errcode = 'PD501',
+                        hint = 'Select the value in a SQL step before it, and hand it over: {"xcom": "that step"}.';
+                end if;
                 v_row.binds := '[]';
                 for r in select b.name, b.expr from jsonb_each_text(v -> 'bind') b(name, expr) loop
                     if r.name !~ c_name then
