@@ -73,7 +73,10 @@ def connect(
     try:
         given = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError as error:
-        raise UsageError(f"the connection string cannot be read: {_first_line(error)}") from error
+        raise UsageError(
+            f"the connection string cannot be read: {_first_line(error)}",
+            hint="write 'host=… dbname=… user=…', or postgresql://user@host/dbname",
+        ) from error
     options = " ".join(
         [
             str(given.pop("options", "") or ""),

@@ -29,7 +29,9 @@ def find_code(code: str) -> FindingCode:
         found = load_importer(name).codes.get(code.upper())
         if found is not None:
             return found
-    raise NotFoundError(f"no installed importer raises {code!r}", hint="A code looks like AF114.")
+    raise NotFoundError(
+        f"no installed importer raises {code!r}", hint="a code looks like AF114; pgdurable finding lists them all"
+    )
 
 
 def _load(point: EntryPoint) -> Importer:
