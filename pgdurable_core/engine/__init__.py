@@ -1,6 +1,6 @@
 """Talking to the engine: connections, typed rows, and every statement we send."""
 
-from pgdurable_core.engine.client import Client, Connection, connect, translated
+from pgdurable_core.engine.client import DEFAULT_NAMESPACE, Client, Connection, connect, conninfo, translate, translated
 from pgdurable_core.engine.rows import (
     AttemptRow,
     EngineRow,
@@ -8,6 +8,7 @@ from pgdurable_core.engine.rows import (
     InstanceRow,
     LateRow,
     LogRow,
+    ProgressRow,
     QueueRow,
     StepRow,
     WorkerRow,
@@ -15,6 +16,7 @@ from pgdurable_core.engine.rows import (
 )
 
 __all__ = [
+    "DEFAULT_NAMESPACE",
     "AttemptRow",
     "Client",
     "Connection",
@@ -23,10 +25,13 @@ __all__ = [
     "InstanceRow",
     "LateRow",
     "LogRow",
+    "ProgressRow",
     "QueueRow",
     "StepRow",
     "WorkerRow",
     "WorkflowRow",
     "connect",
+    "conninfo",
+    "translate",
     "translated",
 ]

@@ -53,6 +53,7 @@ select df.start_workflow(%(name)s, params => %(params)s, logical_date => %(logic
                          label => %(label)s, reason => %(reason)s, traceparent => %(traceparent)s,
                          namespace => %(namespace)s)
 """
+CREATE_WORKFLOW: Final = "select df.create_workflow(%s, graph => %s, namespace => %s, reason => %s)"
 CANCEL: Final = "select df.cancel(%s, %s)"
 RETRY_INSTANCE: Final = "select df.retry_instance(%s, %s)"
 EXPLAIN: Final = "select df.explain(%s)"
@@ -105,6 +106,14 @@ INSTANCES_BY_PREFIX: Final = f"""{_INSTANCE_COLUMNS}
 where  pg_catalog.starts_with(instance_id, %s) order by instance_id limit 5
 """
 INSTANCE: Final = f"{_INSTANCE_COLUMNS} where instance_id = %s"
+# What whoever waits asks, of all the instances it waits for at once.
+PROGRESS: Final = """
+select i.instance_id, i.status, i.generation, i.is_cancelling,
+       (select pg_catalog.count(*) from df.events e
+        where e.instance_id = i.instance_id and e.kind = 'retry_refused')
+from   df.instances i
+where  i.instance_id = any(%s)
+"""
 STEPS: Final = """
 select instance_id, scope_id, step, key, map_index, kind, class, status, attempt, max_attempts, result, row_count,
        error, started_at, finished_at, due_at, pid, sql_text, source, rule, after, doc, reason
