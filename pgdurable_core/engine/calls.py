@@ -106,9 +106,10 @@ INSTANCES_BY_PREFIX: Final = f"""{_INSTANCE_COLUMNS}
 where  pg_catalog.starts_with(instance_id, %s) order by instance_id limit 5
 """
 INSTANCE: Final = f"{_INSTANCE_COLUMNS} where instance_id = %s"
-# What whoever waits asks, of all the instances it waits for at once.
+# What whoever waits asks, of all the instances it waits for at once. Created since now() is created by this very
+# transaction, or beside it.
 PROGRESS: Final = """
-select i.instance_id, i.status, i.generation, i.is_cancelling,
+select i.instance_id, i.status, i.generation, i.is_cancelling, i.created_at >= pg_catalog.now(),
        (select pg_catalog.count(*) from df.events e
         where e.instance_id = i.instance_id and e.kind = 'retry_refused')
 from   df.instances i

@@ -107,12 +107,16 @@ class InstanceRow:
 
 @dataclass(frozen=True, slots=True)
 class ProgressRow:
-    """How far an instance is; a retry that took effect is the next generation, one that did not is counted."""
+    """How far an instance is; a retry that took effect is the next generation, one that did not is counted.
+
+    `is_new` says that it was made since the asking transaction began.
+    """
 
     instance_id: str
     status: InstanceStatus
     generation: int
     is_cancelling: bool
+    is_new: bool
     refused_retries: int
 
     @property
