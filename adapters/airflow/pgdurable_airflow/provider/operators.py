@@ -275,7 +275,7 @@ def failing_clearly() -> Iterator[None]:
     try:
         yield
     except PgDurableError as error:
-        raise AirflowException(error.show()) from error
+        raise AirflowException(error.show()) from None  # it is all there
 
 
 def _check_choice(task_id: str, given: Mapping[str, object]) -> None:

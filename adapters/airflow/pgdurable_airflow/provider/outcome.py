@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from pgdurable_core.engine import InstanceRow, StepRow
+from pgdurable_core.engine.rows import error_text
 from pgdurable_core.errors import NotFoundError
 from pgdurable_core.graph.model import JsonValue
 
@@ -34,11 +35,11 @@ def value_of(steps: Sequence[StepRow], key: str) -> object:
 
 
 def outcome_lines(steps: Sequence[StepRow]) -> list[str]:
-    """Return one line for every step: `completed  load[3]  300 rows`."""
+    """Return one line for every step: `completed  load[3]  300 rows`, `failed  load  23505 duplicate key`."""
     lines = []
     for step in steps:
         rows = "" if step.row_count is None else "1 row" if step.row_count == 1 else f"{step.row_count} rows"
-        said = step.reason or rows
+        said = error_text(step.error) or step.reason or rows
         lines.append(f"{step.status:<15} {step.label}" + (f"  {said}" if said else ""))
     return lines
 
