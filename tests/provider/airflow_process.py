@@ -61,6 +61,9 @@ class AirflowProcess:
 
     def ask(self, do: str, **arguments: object) -> Any:
         self.tell(do, **arguments)
+        return self.answer()
+
+    def answer(self) -> Any:
         line = self._answers.readline()
         assert line, self.log()[-6000:]
         answer = json.loads(line)

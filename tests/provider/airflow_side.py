@@ -149,6 +149,35 @@ def check_connection(conn_id):
     return list(PgDurableHook(conn_id).test_connection())
 
 
+def settings(conn_id):
+    from pgdurable_airflow.provider.hooks import PgDurableHook
+    from psycopg.conninfo import conninfo_to_dict
+
+    hook = PgDurableHook(conn_id)
+    return [conninfo_to_dict(hook.dsn), hook.namespace]
+
+
+def can_import(modules):
+    from importlib import import_module
+
+    return [import_module(name).__name__ for name in modules]
+
+
+def order_of(arguments):
+    """Say what the operator answers when it is executed with these arguments."""
+    from types import SimpleNamespace
+
+    from pgdurable_airflow.provider.operators import PgDurableOperator
+
+    names = {"dag_id": "d", "task_id": "t", "run_id": "r"}
+    ti = SimpleNamespace(**names, map_index=-1, try_number=1, max_tries=0)
+    operator = eval(f"PgDurableOperator(task_id='t', {arguments})", {"PgDurableOperator": PgDurableOperator})
+    try:
+        return f"nothing was refused: {operator.execute({'ti': ti})}"
+    except Exception as error:
+        return str(error)
+
+
 def load(dag_id):
     from airflow.dag_processing.dagbag import BundleDagBag
 

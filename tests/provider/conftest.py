@@ -43,6 +43,13 @@ def airflow(one_airflow: AirflowProcess, database: Database) -> AirflowProcess:
 
 
 @pytest.fixture
+def another(airflow: AirflowProcess, airflow_home: Path, database: Database) -> Iterator[AirflowProcess]:
+    """A second Airflow on the same tables, to be killed."""
+    with AirflowProcess(airflow_home, connection_to(database)) as process:
+        yield process
+
+
+@pytest.fixture
 def worker(database: Database) -> Iterator[None]:
     """A real worker for the test's database."""
     with run_worker_beside(database.dsn, sql=2, python=1) as companion:

@@ -60,10 +60,22 @@ with dag("patient"):
 with dag("retried"):
     PgDurableOperator(
         task_id="run",
+        # A sequence is not rolled back: the second try divides by one.
+        sql=["insert into done values ('first')", "select 1 / (nextval('tries') - 1)"],
+        retries=1,
+        retry_delay=timedelta(seconds=0),
+    )
+
+with dag("gated"):
+    PgDurableOperator(
+        task_id="run",
         sql=["insert into done values ('first')", "select 1 / count(*) from gate"],
         retries=1,
         retry_delay=timedelta(seconds=0),
     )
+
+with dag("cancelled"):
+    PgDurableOperator(task_id="run", sql="select pg_sleep(30)", retries=2, retry_delay=timedelta(seconds=0))
 
 with dag("broken"):
     PgDurableOperator(task_id="run", sql="insert into gate values (1), (1) -- breaks gate_pkey")
@@ -76,6 +88,7 @@ with dag("mapped"):
 with dag("named"):
     PgDurableOperator(task_id="load", workflow="totals", conf={"least": 2}, result_step="regions")
     PgDurableOperator(task_id="none", workflow="totals", result="none")
+    PgDurableOperator(task_id="several", workflow="totals")
     PgDurableOperator(task_id="start", workflow="totals", wait=False)
     PgDurableOperator(task_id="items", workflow="totals", result_step="total")
     PgDurableOperator(task_id="misspelt", workflow="totals", result_step="region")

@@ -236,7 +236,7 @@ class PgDurableOperator(BaseOperator):
                 if instance.status == "completed":
                     return self._value(steps)
                 kind = AirflowFailException if instance.status == "cancelled" else AirflowException
-                raise kind(failure_text(instance, steps))
+                raise kind(failure_text(instance, steps, client.events(instance_id)))
         return self._wait(again, run, time.monotonic(), telling.after_log)
 
     def _what_to_wait_for_still(self, client: Client, instance: InstanceRow, run: TaskRun) -> Awaited | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from pgdurable_core.engine import InstanceRow, StepRow
+from pgdurable_core.engine import EventRow, InstanceRow, StepRow
 from pgdurable_core.engine.rows import error_text
 from pgdurable_core.errors import NotFoundError
 from pgdurable_core.graph.model import JsonValue
@@ -44,13 +44,13 @@ def outcome_lines(steps: Sequence[StepRow]) -> list[str]:
     return lines
 
 
-def failure_text(instance: InstanceRow, steps: Sequence[StepRow]) -> str:
+def failure_text(instance: InstanceRow, steps: Sequence[StepRow], events: Sequence[EventRow]) -> str:
     """Tell why an instance did not complete, as the failing step's own error and where to read on."""
     error = instance.error if isinstance(instance.error, Mapping) else {}
     failed = _failed_step(steps, error)
     where = failed.label if failed else instance.failed_step
     if instance.status == "cancelled":
-        head = f"workflow {instance.workflow} was cancelled"
+        head = f"workflow {instance.workflow} was cancelled{_by_whom(events)}"
     elif where is None:
         head = f"workflow {instance.workflow} {instance.status}"
     else:
@@ -71,6 +71,13 @@ def failure_text(instance: InstanceRow, steps: Sequence[StepRow]) -> str:
 def _failed_step(steps: Sequence[StepRow], error: Mapping[str, JsonValue]) -> StepRow | None:
     named = [step for step in steps if step.key == error.get("step") and step.map_index == error.get("map_index")]
     return named[0] if named else next((step for step in steps if step.status == "failed"), None)
+
+
+def _by_whom(events: Sequence[EventRow]) -> str:
+    cancels = [event for event in events if event.kind == "cancel"]
+    if not cancels:
+        return ""
+    return f" by {cancels[-1].actor or 'somebody'}" + (f": {cancels[-1].reason}" if cancels[-1].reason else "")
 
 
 def _place(step: StepRow | None) -> str | None:

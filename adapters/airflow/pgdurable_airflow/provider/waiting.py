@@ -15,7 +15,7 @@ from pgdurable_core.errors import DatabaseUnavailableError
 FIRST_PAUSE: Final = 0.05
 GROWTH: Final = 1.5
 LOST_SECONDS: Final = 600.0
-UNATTENDED_AFTER: Final = 1.0
+UNATTENDED_AFTER: Final = 0.5
 UNATTENDED_EVERY: Final = 300.0
 LOG_PAGE: Final = 1000
 MOST_LOG_LINES: Final = 10_000
