@@ -87,7 +87,7 @@ class PgDurableHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        return UI_FIELDS
+        return {name.replace("-", "_"): value for name, value in UI_FIELDS.items()}
 
     if not AIRFLOW_3:  # 3.x reads the fields from get_provider_info, and warns of this method
 
