@@ -1,6 +1,6 @@
 """Talking to the engine: connections, typed rows, and every statement we send."""
 
-from pgdurable_core.engine.client import Client, Connection, connect, translated
+from pgdurable_core.engine.client import DEFAULT_NAMESPACE, Client, Connection, connect, conninfo, translate, translated
 from pgdurable_core.engine.rows import (
     AttemptRow,
     CheckRow,
@@ -10,6 +10,7 @@ from pgdurable_core.engine.rows import (
     LateRow,
     LogRow,
     MissingConnectionRow,
+    ProgressRow,
     PurgeableRow,
     Purged,
     QueueRow,
@@ -21,6 +22,7 @@ from pgdurable_core.engine.rows import (
 )
 
 __all__ = [
+    "DEFAULT_NAMESPACE",
     "AttemptRow",
     "CheckRow",
     "Client",
@@ -31,6 +33,7 @@ __all__ = [
     "LateRow",
     "LogRow",
     "MissingConnectionRow",
+    "ProgressRow",
     "PurgeableRow",
     "Purged",
     "QueueRow",
@@ -40,5 +43,7 @@ __all__ = [
     "WorkerRow",
     "WorkflowRow",
     "connect",
+    "conninfo",
+    "translate",
     "translated",
 ]

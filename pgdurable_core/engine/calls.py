@@ -70,6 +70,7 @@ select df.start_workflow(%(name)s, params => %(params)s, logical_date => %(logic
                          label => %(label)s, reason => %(reason)s, traceparent => %(traceparent)s,
                          namespace => %(namespace)s)
 """
+CREATE_WORKFLOW: Final = "select df.create_workflow(%s, graph => %s, namespace => %s, reason => %s)"
 CANCEL: Final = "select df.cancel(%s, %s)"
 RETRY_INSTANCE: Final = "select df.retry_instance(%s, %s)"
 EXPLAIN: Final = "select df.explain(%s)"
@@ -79,7 +80,7 @@ from   df.render_workflow(%s, step => %s, logical_date => %s, params => %s, name
 """
 # As text: what is read here is written elsewhere, and a driver would lose the digits of numbers.
 DOCUMENT: Final = "select document::pg_catalog.text from df.workflows where namespace = %s and name = %s"
-DEFINE: Final = """
+DEFINE_TEXT: Final = """
 select df.create_workflow(d.document ->> 'name', graph => d.document, namespace => %s)
 from   (select %s::pg_catalog.jsonb) d(document)
 """
@@ -166,6 +167,15 @@ INSTANCES_BY_PREFIX: Final = f"""{_INSTANCE_COLUMNS}
 where  pg_catalog.starts_with(instance_id, %s) order by instance_id limit 5
 """
 INSTANCE: Final = f"{_INSTANCE_COLUMNS} where instance_id = %s"
+# What whoever waits asks, of all the instances it waits for at once. Created since now() is created by this very
+# transaction, or beside it.
+PROGRESS: Final = """
+select i.instance_id, i.status, i.generation, i.is_cancelling, i.created_at >= pg_catalog.now(),
+       (select pg_catalog.count(*) from df.events e
+        where e.instance_id = i.instance_id and e.kind = 'retry_refused')
+from   df.instances i
+where  i.instance_id = any(%s)
+"""
 STEPS: Final = """
 select instance_id, scope_id, step, key, map_index, kind, class, status, attempt, max_attempts, result, row_count,
        error, started_at, finished_at, due_at, pid, sql_text, source, rule, after, doc, reason

@@ -24,6 +24,7 @@ from pgdurable_core.engine.rows import (
     LateRow,
     LogRow,
     MissingConnectionRow,
+    ProgressRow,
     PurgeableRow,
     Purged,
     QueueRow,
@@ -70,6 +71,19 @@ def connect(
     `settings` become `-c` options of the session; what the DSN says itself wins over our defaults. An empty DSN means
     libpq's environment. Raises UsageError for a DSN that cannot be read, DatabaseUnavailableError when nobody answers.
     """
+    with translated():
+        return psycopg.connect(
+            conninfo(dsn, application_name=application_name, settings=settings),
+            autocommit=autocommit,
+            prepare_threshold=None,
+        )
+
+
+def conninfo(dsn: str, *, application_name: str = "pgdurable", settings: Mapping[str, str] | None = None) -> str:
+    """Return the connection string that `connect` uses, for a driver that connects in another way.
+
+    Raises UsageError for a DSN that cannot be read.
+    """
     try:
         given = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError as error:
@@ -86,8 +100,7 @@ def connect(
     parameters = {**_CONNECT_DEFAULTS, "application_name": application_name, **given}
     if options:
         parameters["options"] = options
-    with translated():
-        return psycopg.connect(make_conninfo("", **parameters), autocommit=autocommit, prepare_threshold=None)
+    return make_conninfo("", **parameters)
 
 
 @contextmanager
@@ -160,6 +173,16 @@ class Client:
         """List the steps whose connection this database does not know: their workflows cannot start."""
         return [MissingConnectionRow(*row) for row in self._all(calls.MISSING_CONNECTIONS)]
 
+    def define(
+        self,
+        name: str,
+        document: Mapping[str, JsonValue],
+        namespace: str = DEFAULT_NAMESPACE,
+        reason: str | None = None,
+    ) -> str:
+        """Define a workflow from a graph document under this name, and say what became of it; twice changes nothing."""
+        return str(self._one(calls.CREATE_WORKFLOW, [name, Jsonb(dict(document)), namespace, reason])[0])
+
     def pause(self, name: str, namespace: str = DEFAULT_NAMESPACE, reason: str | None = None) -> None:
         """Stop a workflow's schedule; running instances go on."""
         self._one(calls.PAUSE_WORKFLOW, [name, namespace, reason])
@@ -181,9 +204,9 @@ class Client:
             raise NotFoundError(f"there is no workflow {name!r} in namespace {namespace}", hint="pgdurable workflows")
         return str(rows[0][0])
 
-    def define(self, document: str, namespace: str = DEFAULT_NAMESPACE) -> None:
-        """Define a workflow from its graph document."""
-        self._one(calls.DEFINE, [namespace, document])
+    def define_text(self, document: str, namespace: str = DEFAULT_NAMESPACE) -> None:
+        """Define a workflow from its graph document as text, which keeps every digit; its name stands in it."""
+        self._one(calls.DEFINE_TEXT, [namespace, document])
 
     def define_trial(self, namespace: str, name: str, runs: Mapping[str, JsonValue]) -> None:
         """Define the next version of a workflow, for a trial: other runs for some steps, retries without delay."""
@@ -243,6 +266,11 @@ class Client:
         if not rows:
             raise NotFoundError(f"no instance {instance_id}", hint="pgdurable status")
         return InstanceRow(*rows[0])
+
+    def progress(self, instance_ids: Sequence[str]) -> dict[str, ProgressRow]:
+        """Return how far each of these is; those that are not there any more are left out."""
+        rows = [ProgressRow(*row) for row in self._all(calls.PROGRESS, [list(instance_ids)])]
+        return {row.instance_id: row for row in rows}
 
     def find_instance(self, prefix: str) -> InstanceRow:
         """Return the instance whose id begins so. Raises NotFoundError for none, UsageError for more than one."""

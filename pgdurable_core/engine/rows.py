@@ -119,6 +119,25 @@ class InstanceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgressRow:
+    """How far an instance is; a retry that took effect is the next generation, one that did not is counted.
+
+    `is_new` says that it was made since the asking transaction began.
+    """
+
+    instance_id: str
+    status: InstanceStatus
+    generation: int
+    is_cancelling: bool
+    is_new: bool
+    refused_retries: int
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in FINISHED_INSTANCE
+
+
+@dataclass(frozen=True, slots=True)
 class StepRow:
     """`df.steps`: also the steps that have not been reached."""
 

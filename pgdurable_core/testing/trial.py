@@ -84,7 +84,7 @@ class Trial:
             self.client.set_module(module, content)
         for variable, value in source.variables(namespace).items():
             self.client.set_variable(variable, value, namespace)
-        self.client.define(text, namespace)
+        self.client.define_text(text, namespace)
         self._take((namespace, name))
         return namespace, name
 
