@@ -1,0 +1,1 @@
+select region, orders, amount from mart.daily where day = '{ds}' order by region
