@@ -97,14 +97,16 @@ def _embedded(invocation: Invocation, project: Project, environment: Environment
 
 
 @contextmanager
-def open_client(target: Target, application_name: str = "pgdurable") -> Iterator[Client]:
+def open_client(
+    target: Target, application_name: str = "pgdurable", *, whatever_version: bool = False
+) -> Iterator[Client]:
     """Connect to a target that must hold the engine, and say so when it is a copy that nobody has adopted.
 
-    Raises SchemaError when there is no engine.
+    Raises SchemaError when there is no engine, or, but for `whatever_version`, one that is older than this package.
     """
     with connect(target.dsn, application_name=application_name) as connection:
         standing = look(connection)
-        refuse_unfit(standing, target.flag)
+        refuse_unfit(standing, target.flag, whatever_version=whatever_version)
         if standing.kind == "nothing":
             raise SchemaError(
                 f"there is no engine in {target.place}, database {standing.database}",

@@ -91,10 +91,11 @@ def refuse_foreign(standing: Standing) -> None:
         )
 
 
-def refuse_unfit(standing: Standing, flag: str = "") -> None:
+def refuse_unfit(standing: Standing, flag: str = "", *, whatever_version: bool = False) -> None:
     """Raise SchemaError for an engine that is another's, closed to this role, or older than this package.
 
-    A newer one is spoken to: signatures stay. `flag` is the option that names the database in advice.
+    A newer one is spoken to: signatures stay. `flag` is the option that names the database in advice. With
+    `whatever_version` an older one passes, too: for who only looks.
     """
     refuse_foreign(standing)
     if not standing.may_use:
@@ -104,7 +105,7 @@ def refuse_unfit(standing: Standing, flag: str = "") -> None:
             f"or for the login of a worker: select df.grant_worker('{standing.role}', 'role')",
         )
     known = load_catalog().schema_version
-    if standing.engine is not None and standing.engine.schema_version < known:
+    if not whatever_version and standing.engine is not None and standing.engine.schema_version < known:
         raise SchemaError(
             f"schema df is version {standing.engine.schema_version}, this pgdurable needs {known}",
             hint=f"pgdurable init{flag}",
