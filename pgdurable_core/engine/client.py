@@ -129,7 +129,7 @@ def translate(error: psycopg.Error, role: str | None = None) -> PgDurableError |
         return ours
     if error.sqlstate == "42501" and _NO_RIGHTS.search(message):
         who = "ROLE" if role is None else role.replace("'", "''")
-        hint = f"the owner of df grants it: select df.grant_usage('{who}'), or df.grant_worker(…) for a worker's login"
+        hint = f"the owner of df grants it: select df.grant_usage('{who}')"
         return SchemaError(message, hint=hint, sqlstate=error.sqlstate)
     if isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate[:2] in ("28", "3D")):
         hint = "is the server running, and the connection string right?"

@@ -32,6 +32,7 @@ IDLE_FOR = 0.3
 
 # Classes of SQLSTATE that may pass by themselves: connection, resources, operator intervention.
 PASSING = ("08", "53", "57")
+_NO_RIGHT = "42501"  # insufficient_privilege (PostgreSQL appendix A)
 EVERY_LANE = ("sql", "session", "python", "shell")
 
 
@@ -195,16 +196,20 @@ class Worker:
 
     def _raise_refusal(self, trouble: PgDurableError | psycopg.Error) -> None:
         """Raise a trouble that waiting cannot heal, in our words when it is the server's."""
+        login = self._shared.role.replace("'", "''")
+        ask_for = f"the owner of df lets it work for a role: select df.grant_worker('{login}', 'role')"
         if isinstance(trouble, PgDurableError):
+            if trouble.sqlstate == _NO_RIGHT:
+                # What people need is another grant than a worker's login does.
+                raise SchemaError(trouble.message, hint=ask_for, sqlstate=trouble.sqlstate) from trouble
             if not isinstance(trouble, (DatabaseUnavailableError, DrainingError)):
                 raise trouble
             return
         if trouble.sqlstate is None or trouble.sqlstate.startswith(PASSING):
             return
         hint = trouble.diag.message_hint
-        if isinstance(trouble, psycopg.errors.InsufficientPrivilege):
-            login = self._shared.role.replace("'", "''")
-            hint = f"the owner of df lets it work for a role: select df.grant_worker('{login}', 'role')"
+        if trouble.sqlstate == _NO_RIGHT:
+            hint = ask_for
         message = trouble.diag.message_primary or str(trouble).strip()
         raise SchemaError(
             message, detail=trouble.diag.message_detail, hint=hint, sqlstate=trouble.sqlstate
