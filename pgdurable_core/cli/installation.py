@@ -39,7 +39,7 @@ def init(yes: bool) -> None:
       pgdurable schema sql | psql -v ON_ERROR_STOP=1   the same, read first and applied by a DBA
     """
     invocation = current()
-    target = resolve_target(invocation, writes=True)
+    target = resolve_target(invocation, writes=True, makes=True)
     with connect(target.dsn) as connection:
         standing = look(connection)
         version = load_catalog().schema_version

@@ -68,7 +68,7 @@ def run_imported(invocation: Invocation, request: RunRequest) -> RunOutcome:
     The worker and the command beside it live in processes of their own and end with this one. Ctrl-C stops them and
     leaves the instance where it is: a worker that is started later finishes it.
     """
-    target = resolve_target(invocation, writes=True, near=request.paths)
+    target = resolve_target(invocation, writes=True, near=request.paths, makes=True)
     if request.date is None and target.environment.date is not None:
         request = replace(request, date=target.environment.date)
         said = short_path(target.project.file) if target.project.file is not None else ""

@@ -61,10 +61,10 @@ class Target:
                 return f" --env {self.name}"
 
 
-def resolve_target(invocation: Invocation, *, writes: bool, near: Sequence[Path] = ()) -> Target:
+def resolve_target(invocation: Invocation, *, writes: bool, near: Sequence[Path] = (), makes: bool = False) -> Target:
     """Decide where a command goes: --dsn, else --env, else (reading only) libpq's environment, else embedded.
 
-    The embedded server is started when it is needed and was made before, or when the command writes.
+    The embedded server is started when it is needed; one that is not there yet is made by commands that say so alone.
     """
     project = find_project(near)
     if invocation.dsn is not None and invocation.env is not None:
@@ -75,15 +75,19 @@ def resolve_target(invocation: Invocation, *, writes: bool, near: Sequence[Path]
         environment = project.environment(invocation.env)
         if environment.dsn is not None:
             return Target("environment", resolve_reference(environment.dsn), environment.name, project, environment)
-        return _embedded(invocation, project, environment)
+        return _embedded(invocation, project, environment, makes=makes)
     if not writes and any(os.environ.get(name) for name in ("PGHOST", "PGSERVICE", "PGDATABASE", "PGHOSTADDR")):
         return Target("libpq", "", "", project, Environment(""))
-    return _embedded(invocation, project, project.environments.get(EMBEDDED, Environment(EMBEDDED)), writes=writes)
+    return _embedded(
+        invocation, project, project.environments.get(EMBEDDED, Environment(EMBEDDED)), writes=writes, makes=makes
+    )
 
 
-def _embedded(invocation: Invocation, project: Project, environment: Environment, writes: bool = True) -> Target:
+def _embedded(
+    invocation: Invocation, project: Project, environment: Environment, *, writes: bool = True, makes: bool
+) -> Target:
     embedded = Embedded()
-    if not writes and not embedded.server.data.exists():
+    if not makes and not embedded.server.data.exists():
         raise UsageError(
             f"there is no embedded database yet in {short_path(home_folder())}",
             hint="pgdurable import airflow PATH --run, or pgdurable init; or name yours with --dsn or --env",

@@ -74,7 +74,7 @@ def test(
     fixed = dict(read_stub(stub) for stub in stubs)
     expected = None if expect is None else read_expectation(expect)
     paths, names = _sort(workflows)
-    target = resolve_target(invocation, writes=True, near=paths)
+    target = resolve_target(invocation, writes=True, near=paths, makes=True)
     place = embedded_place() if target.is_embedded else named_place(target.dsn, target.place)
     _introduce(invocation, target, place, clone=clone, yes=yes)
     environment = target.environment

@@ -94,8 +94,12 @@ def test_commands_that_write_never_use_the_environment_of_libpq(pgdurable: Pgdur
     assert "Connection refused" not in said.err
 
 
-def test_reading_where_nothing_was_made_yet_starts_nothing(fresh: Pgdurable) -> None:
-    said = fresh("status")
+@pytest.mark.parametrize("command", ["status", "start w", "cancel abcd", "pause w", "worker", "deploy w.sql", "purge"])
+def test_a_command_where_nothing_was_made_yet_makes_nothing(fresh: Pgdurable, command: str) -> None:
+    (fresh.folder / "w.sql").write_text(
+        "select df.create_workflow('w', steps => array[df.step('a', run => 'select 1')])"
+    )
+    said = fresh(*command.split())
     assert said.status == 2
     assert "there is no embedded database yet" in said.err
     assert list(fresh.home.iterdir()) == []
