@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from airflow_process import AirflowProcess, connection_to
+from pgdurable_airflow.provider.identity import ends
 from server import Database
 
 from pgdurable_core.engine import Client, InstanceRow
@@ -270,3 +271,15 @@ def test_an_unknown_workflow_is_refused_with_those_that_are_there(airflow: Airfl
     assert "AirflowException: there is no workflow 'nowhere' in namespace default\n  hint    Known: totals" in (
         airflow.log()
     )
+
+
+def test_a_cancel_that_was_meant_for_an_earlier_try_is_undone_by_this_one(
+    airflow: AirflowProcess, client: Client, worker: None
+) -> None:
+    airflow.tell("run", dag_id="slow", moment=MOMENT)
+    instance_id = wait_until(client, "running").instance_id
+    client.cancel(instance_id, ends(0))
+    assert airflow.answer()["tasks"] == {"run": ["success", 1]}
+    assert f"instance {instance_id} was cancelled for an earlier try; it is continued" in airflow.log()
+    assert value(airflow, "slow") == [("", "slept")]
+    assert client.connection.execute("select * from done").fetchall() == [("slow",)]

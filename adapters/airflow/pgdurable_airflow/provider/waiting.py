@@ -35,6 +35,7 @@ class Telling:
         self._log = log
         self._instance_id = instance_id
         self._lines = 0
+        self._is_cut = False
         self._tell_next = time.monotonic() + UNATTENDED_AFTER
         self.after_log = after_log
 
@@ -60,7 +61,7 @@ class Telling:
             self._log.info("%s", line)
 
     def _tell_lines(self, client: Client) -> None:
-        while self._lines < MOST_LOG_LINES:
+        while not self._is_cut:
             rows = client.logs(self._instance_id, after=self.after_log, limit=LOG_PAGE)
             for row in rows:
                 label = row.key if row.map_index is None else f"{row.key}[{row.map_index}]"
@@ -68,9 +69,11 @@ class Telling:
             self._lines += len(rows)
             if rows:
                 self.after_log = rows[-1].log_id
-            if len(rows) < LOG_PAGE:
+            if self._lines >= MOST_LOG_LINES:
+                self._is_cut = True
+                self._log.info("more is in pgdurable logs %s", self._instance_id)
+            elif len(rows) < LOG_PAGE:
                 return
-        self._log.info("more is in pgdurable logs %s", self._instance_id)
 
 
 def wait_in_place(
