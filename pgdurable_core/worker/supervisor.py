@@ -26,7 +26,7 @@ from pgdurable_core.worker.pooler import find_pooler, refused_settings, transact
 from pgdurable_core.worker.state import Shared
 
 WATCH_EVERY = 0.2
-TICK_EVERY = 1.0
+TICK_EVERY = 0.5
 UNREGISTER_AFTER = 1.0
 IDLE_FOR = 0.3
 

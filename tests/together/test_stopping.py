@@ -96,6 +96,23 @@ def test_a_cancel_stops_a_running_statement_within_a_second(database: Database, 
     assert_consistent(connection)
 
 
+def test_a_cancel_is_obeyed_while_every_session_runs_something_long(database: Database, connection: Connection) -> None:
+    connection.execute(EFFECTS.encode())
+    connection.execute(workflow("sleeper", f"df.step('s', run => $run${EFFECT}; select pg_sleep(60)$run$)").encode())
+    with Crew(database, 2, watchdog=True) as crew:
+        instances = start(connection, "sleeper", 2)
+        until(lambda: value(connection, "select count(*) from df._steps where state = 'running'") == 2)
+        time.sleep(0.1)
+        for instance in instances:
+            connection.execute("select df.cancel(%s)", [instance])
+        asked = time.monotonic()
+        until(lambda: value(connection, "select count(*) from df._steps where state = 'cancelled'") == 2, 5)
+        assert time.monotonic() - asked < 1
+        crew.finish()
+    assert value(connection, "select count(*) from public.effects") == 0
+    assert_consistent(connection)
+
+
 def test_a_timeout_is_recorded_as_one_and_tried_again(database: Database, connection: Connection) -> None:
     connection.execute(
         workflow(

@@ -15,6 +15,15 @@ def test_due_timers_become_ready_and_others_do_not(engine: Engine) -> None:
     assert [engine.states(first), engine.states(second)] == [{"a": "ready"}, {"a": "retrying"}]
 
 
+def test_commands_are_obeyed_without_a_session_that_works(engine: Engine) -> None:
+    instances = [engine.begin(step("a", "select 1")) for _ in range(3)]
+    for instance in instances:
+        engine.rows("select df.cancel(%s)", instance)
+    engine.rows("call df.tick()")
+    assert engine.rows("select distinct status from df.instances") == [("cancelled",)]
+    assert engine.rows("select count(*) from df._commands") == [(0,)]
+
+
 def test_what_a_worker_without_a_lease_held_goes_back(engine: Engine) -> None:
     instance = engine.begin(step("a", "df.python('m:f')"))
     worker = Worker(engine)
