@@ -246,5 +246,5 @@ def test_tables_are_told_apart_by_what_happens_to_them() -> None:
     found = tables(
         "with x as (select 1 from r.a) insert into w.b select * from x; truncate w.c; delete from w.d using r.e"
     )
-    assert found.writes == {"w.b", "w.c", "w.d"}
+    assert (found.writes, found.truncates) == ({"w.b", "w.d"}, {"w.c"})
     assert found.reads == {"r.a", "r.e"}

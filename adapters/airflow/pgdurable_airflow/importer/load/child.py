@@ -631,7 +631,7 @@ def install_legacy():
             USED_LEGACY["default_args['task_concurrency']"] = "default_args['max_active_tis_per_dag']"
         if defaults.get("trigger_rule") in OLD_RULES:
             defaults = dict(defaults, trigger_rule=today_rule(defaults["trigger_rule"]))
-        if defaults:
+        if "default_args" in kwargs:
             kwargs["default_args"] = defaults
         return original(self, *args, **kwargs)
 

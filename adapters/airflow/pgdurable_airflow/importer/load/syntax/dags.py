@@ -6,6 +6,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from pgdurable_airflow.importer.load.child import DAG_POSITIONS, OLD_RULES
 from pgdurable_airflow.importer.load.syntax.definitions import bind_arguments
 from pgdurable_airflow.importer.load.syntax.machine import Machine
 from pgdurable_airflow.importer.load.syntax.values import (
@@ -69,8 +70,13 @@ def construct(machine: Machine, args: Sequence[Value], kwargs: Mapping[str, Valu
     given = dict(kwargs)
     if args:
         given["dag_id"] = args[0]
-    if len(args) > 1:
+    if len(args) > len(DAG_POSITIONS):
         raise machine.raises("TypeError", "DAG() takes its id alone by position", node)
+    if len(args) > 1:
+        for name, value in list(zip(DAG_POSITIONS, args, strict=False))[1:]:
+            if value is not None:
+                given.setdefault(name, value)
+        machine.legacy[f"DAG({', '.join(DAG_POSITIONS[1 : len(args)])} by position)"] = "DAG(name=value)"
     return make(machine, given, node, machine.site)
 
 
@@ -90,10 +96,12 @@ def make(machine: Machine, given: dict[str, Value], node: ast.AST, site: tuple[s
         raise machine.raises("TypeError", f"DAG.__init__() got an unexpected keyword argument '{strange[0]}'", node)
     raw = machine.settled(given.get("default_args") or {})
     defaults = {str(key): value for key, value in raw.items()} if isinstance(raw, dict) else {}
-    for dropped in ("provide_context", "task_concurrency"):
-        if dropped in defaults:
-            del defaults[dropped]
-            machine.legacy[f"default_args[{dropped!r}]"] = "nothing: Airflow 3 has no such argument"
+    if defaults.pop("provide_context", None) is not None:
+        machine.legacy["default_args['provide_context']"] = "nothing: Airflow 3 has no such argument"
+    if "task_concurrency" in defaults:
+        defaults.setdefault("max_active_tis_per_dag", defaults.pop("task_concurrency"))
+        machine.legacy["default_args['task_concurrency']"] = "default_args['max_active_tis_per_dag']"
+    rename_rule(machine, defaults)
     params = machine.settled(given.get("params") or {})
     dag = Dag(given.get("dag_id"), given, site[0], site[1], defaults, {})
     dag.said = said
@@ -116,6 +124,14 @@ def make(machine: Machine, given: dict[str, Value], node: ast.AST, site: tuple[s
         dag.doubt(machine.maybe[-1])
     machine.dags.append(dag)
     return dag
+
+
+def rename_rule(machine: Machine, given: dict[str, Value]) -> None:
+    """Give an old trigger rule its name of today, as the child does."""
+    old = given.get("trigger_rule")
+    if isinstance(old, str) and old in OLD_RULES:
+        given["trigger_rule"] = OLD_RULES[old]
+        machine.legacy[f"trigger_rule {old!r}"] = f"trigger_rule {OLD_RULES[old]!r}"
 
 
 def _dates(machine: Machine, dag: Dag) -> None:

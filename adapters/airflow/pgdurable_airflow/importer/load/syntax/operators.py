@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from pgdurable_airflow.importer.load.child import OPERATOR_ATTRIBUTES, TASK_FIELDS
 from pgdurable_airflow.importer.load.syntax import groups, library
-from pgdurable_airflow.importer.load.syntax.dags import to_utc
+from pgdurable_airflow.importer.load.syntax.dags import rename_rule, to_utc
 from pgdurable_airflow.importer.load.syntax.machine import Machine
 from pgdurable_airflow.importer.load.syntax.values import (
     Class,
@@ -169,6 +169,10 @@ def initialise(machine: Machine, task: Task, kwargs: dict[str, Value], node: ast
     if kwargs.get("provide_context") is not None:
         task.given["provide_context"] = kwargs.pop("provide_context")
         machine.legacy["provide_context="] = "nothing: Airflow 3 has no such argument"
+    if "task_concurrency" in kwargs:
+        kwargs.setdefault("max_active_tis_per_dag", kwargs.pop("task_concurrency"))
+        machine.legacy["task_concurrency="] = "max_active_tis_per_dag="
+    rename_rule(machine, kwargs)
     if task.operator == library.POSTGRES:
         _postgres(kwargs)
     if not task.is_unknown_class:
