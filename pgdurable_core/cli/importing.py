@@ -15,7 +15,6 @@ from pgdurable_core.cli import exits
 from pgdurable_core.cli.instances import date_option, param_option, read_date, read_params, refuse_undeclared
 from pgdurable_core.cli.invocation import Command, Invocation, common_options, current
 from pgdurable_core.cli.project import find_project
-from pgdurable_core.cli.running import RunRequest, run_imported
 from pgdurable_core.cli.target import short_path
 from pgdurable_core.errors import PgDurableError, UsageError
 from pgdurable_core.importing import (
@@ -210,6 +209,9 @@ def _import(
         return status
     if written.conflicts:
         raise UsageError("a file a person edited differs from what was imported; nothing was run")
+    # Engine, worker and server are loaded for those who run something alone.
+    from pgdurable_core.cli.running import RunRequest, run_imported
+
     given = read_params(params)
     refuse_undeclared(workflow.name, given, workflow.graph.params)
     request = RunRequest(workflow, folder, paths, date, given, fixture, yes, f"import {importer}")
