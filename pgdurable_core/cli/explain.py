@@ -32,7 +32,8 @@ from pgdurable_core.graph.model import JsonValue
 def explain(instance: str) -> None:
     """Show every step of an instance: state, tries, error, what it waits for.
 
-    INSTANCE is an id or the beginning of one. With -v also the SQL as it ran.
+    INSTANCE is an id or the beginning of one. With -v also the SQL as it is written; `render`
+    shows it with its values.
 
     \b
     Examples:

@@ -93,6 +93,7 @@ def test_a_cancel_stops_a_running_statement_within_a_second(database: Database, 
         assert time.monotonic() - asked < 1
         crew.finish()
     assert value(connection, "select count(*) from public.effects") == 0
+    assert value(connection, "select finished_at - started_at > interval '100 ms' from df._steps") is True
     assert_consistent(connection)
 
 

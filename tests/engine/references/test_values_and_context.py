@@ -31,3 +31,17 @@ def test_a_timestamp_without_dashes_keeps_its_microseconds_as_in_airflow(engine:
     assert engine.result_of("select '{ts_nodash_with_tz}' as t", at="2024-07-01 00:30:00.120+02") == [
         {"t": "20240630T223000.120000+0000"}
     ]
+
+
+def test_df_steps_shows_the_text_of_a_step_as_it_was_written(engine: Engine) -> None:
+    text = "select '{ds}', '{late}', $params.n, $a.n, $a.n?, '{a}'::text[] from $a.* where $a is not null;\nselect 2"
+    engine.define(
+        "w",
+        step("a", "select 1 as n"),
+        step("b", text, after="{a}", bind='\'{"late": "1 + 1"}\''),
+        step("c", "select $item.n, $item", after="{a}", each="a"),
+        options=', params => \'{"n": {"default": 1}}\'',
+    )
+    instance = engine.start("w")
+    shown = engine.rows("select key, sql_text from df.steps where instance_id = %s and map_index is null", instance)
+    assert dict(shown) == {"a": "select 1 as n", "b": text, "c": "select $item.n, $item"}

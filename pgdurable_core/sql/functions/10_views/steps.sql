@@ -14,7 +14,7 @@ select i.instance_id, x.scope_id, p.step, p.key, sc.map_index,
     coalesce(x.max_attempts, p.retries + 1) as max_attempts, x.result, x.row_count, x.error,
     coalesce(x.started_at, a.since) as started_at,
     case when p.kind = 'map' and x.state = 'completed' then g.finished_at else x.finished_at end as finished_at, x.due_at,
-    coalesce(a.pid, se.pid) as pid, array_to_string(case when p.kind = 'map' then b.texts else p.texts end, E';\n') as sql_text,
+    coalesce(a.pid, se.pid) as pid, case when p.kind = 'map' then df._as_written(b.texts, b.parts) else df._as_written(p.texts, p.parts) end as sql_text,
     v.sources ->> p.key as source, p.rule, array(select u.key from unnest(p.upstream) n(step) join df._plan_steps u on u.plan_id = p.plan_id and u.step = n.step) as after,
     v.docs ->> p.key as doc, x.reason, x.ready_at, x.charged, x.caught, x.is_suspect, p.run -> 'callable' #>> '{}' as callable, p.parent is not null as is_item
 from df._instances i

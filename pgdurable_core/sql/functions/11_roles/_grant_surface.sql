@@ -15,7 +15,7 @@ begin
                 'register_worker', 'unregister_worker', 'sleep_worker', 'wake_worker', 'get_module', 'has_work', 'next_due',
                 'grant_usage', 'revoke_usage', 'grant_worker', 'grant_operator', 'adopt')
             or p.proname in ('_ask', '_me', '_run_as', '_job', '_texts', '_render', '_values', '_quote', '_rows_of', '_gathered', '_context', '_iso', '_context_row',
-                '_has_deferrable_triggers', '_builder', '_trim_newlines', '_run_of', '_strptime_pattern', '_running', '_purge_answer',
+                '_has_deferrable_triggers', '_builder', '_trim_newlines', '_run_of', '_strptime_pattern', '_running', '_purge_answer', '_as_written',
                 '_context_names', '_known_parts', '_fill_known', '_fill_text', '_open_names', '_bind_values', '_role_settings', '_check_params', '_may_be'))
     loop
         execute format('grant execute on %s %s to %s', case f.prokind when 'p' then 'procedure' else 'function' end, f.signature, p_role);
